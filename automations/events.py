@@ -1,0 +1,196 @@
+"""What happened on Instagram, as frozen values. The edge translates Meta's words into these; nothing below sees JSON.
+
+Three families: an `Event` may be answered by an automation; a `Notice` is recognised and never answered; an `Unknown`
+is what nobody here can read, counted and kept. Every id is a string.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+class Kind(enum.StrEnum):
+    """The kinds that may be answered. Stored, shown and sent over the API by these names."""
+
+    MESSAGE = "message"
+    QUICK_REPLY = "quick_reply"
+    POSTBACK = "postback"
+    REFERRAL = "referral"
+    STORY_REPLY = "story_reply"
+    STORY_MENTION = "story_mention"
+    MENTION = "mention"
+    COMMENT = "comment"
+    LIVE_COMMENT = "live_comment"
+
+
+class NoticeKind(enum.StrEnum):
+    """What is recognised for what it is and never answered."""
+
+    ECHO = "echo"
+    OWN_COMMENT = "own_comment"
+    STANDBY = "standby"
+    READ = "read"
+    REACTION = "reaction"
+    EDIT = "edit"
+    DELETION = "deletion"
+    UNSUPPORTED = "unsupported"
+    TEST_EVENT = "test_event"
+    OPTIN = "optin"
+    HANDOVER = "handover"
+    POLICY = "policy"
+    STORY_INSIGHTS = "story_insights"
+    CHANGED_FIELDS = "changed_fields"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something a person did that an automation may answer.
+
+    account: the professional account's id (`entry.id`). person: the Instagram-scoped id of who did it, "" where Meta
+    withholds it. source_id: Meta's message id or comment id (for a referral or mention, which have none, a value made
+    of their own fields). at_ms: Meta's own stamp in milliseconds, None when it gave none: for messages the time of
+    the event, for comments `entry.time`, the time of sending.
+    """
+
+    kind: ClassVar[Kind]
+
+    account: str
+    person: str
+    source_id: str
+    at_ms: int | None
+
+    @property
+    def key(self) -> str:
+        """The event's identity: the same for every delivery of it, whatever the batch, tier or `entry.time`."""
+        identity = f"{self.account}\n{self.kind}\n{self.source_id}".encode()
+        return hashlib.blake2b(identity, digest_size=16).hexdigest()
+
+    def as_payload(self) -> dict[str, Any]:
+        """JSON-safe; `from_payload` turns it back into the same value."""
+        return {"kind": self.kind.value, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message(Event):
+    """A direct message; `text` is "" when it has only attachments (their types, such as `image` or `ig_post`)."""
+
+    kind: ClassVar[Kind] = Kind.MESSAGE
+
+    text: str = ""
+    attachments: tuple[str, ...] = ()
+    reply_to_mid: str = ""
+    referral_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuickReply(Event):
+    """A quick reply was tapped: `text` is the button's title."""
+
+    kind: ClassVar[Kind] = Kind.QUICK_REPLY
+
+    text: str = ""
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postback(Event):
+    """An ice breaker, persistent-menu entry or template button was tapped."""
+
+    kind: ClassVar[Kind] = Kind.POSTBACK
+
+    text: str = ""
+    payload: str = ""
+    referral_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referral(Event):
+    """An ig.me link or advert opened an existing thread; `payload` is Meta's `ref`."""
+
+    kind: ClassVar[Kind] = Kind.REFERRAL
+
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryReply(Event):
+    """A message in answer to one of the account's stories."""
+
+    kind: ClassVar[Kind] = Kind.STORY_REPLY
+
+    text: str = ""
+    media_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryMention(Event):
+    """A person mentioned the account in their story. The media may not be stored (Meta, Story Mention)."""
+
+    kind: ClassVar[Kind] = Kind.STORY_MENTION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention(Event):
+    """The account was mentioned in a caption (`comment_id` "") or a comment on somebody else's media: ids only."""
+
+    kind: ClassVar[Kind] = Kind.MENTION
+
+    media_id: str = ""
+    comment_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment(Event):
+    """A comment under one of the account's posts. `parent_id` is "" for a top-level comment.
+
+    `original_media_id` is the post behind an advert (`media_id` is then the advert's own).
+    """
+
+    kind: ClassVar[Kind] = Kind.COMMENT
+
+    text: str = ""
+    username: str = ""
+    media_id: str = ""
+    original_media_id: str = ""
+    media_product_type: str = ""
+    parent_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveComment(Comment):
+    """A comment on a running live video."""
+
+    kind: ClassVar[Kind] = Kind.LIVE_COMMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Recognised and never answered."""
+
+    kind: NoticeKind
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Unreadable or not known yet: `reason` says where and what, `raw` is the part of the body as it came."""
+
+    reason: str
+    raw: bytes
+
+
+EVENT_TYPES: dict[Kind, type[Event]] = {
+    cls.kind: cls
+    for cls in (Message, QuickReply, Postback, Referral, StoryReply, StoryMention, Mention, Comment, LiveComment)
+}
+
+
+def from_payload(payload: dict[str, Any]) -> Event:
+    """The event that `as_payload` wrote. Raises KeyError, TypeError or ValueError on anything else."""
+    fields = dict(payload)
+    cls = EVENT_TYPES[Kind(fields.pop("kind"))]
+    if "attachments" in fields:
+        fields["attachments"] = tuple(fields["attachments"])
+    return cls(**fields)

@@ -1,0 +1,3 @@
+from __future__ import annotations
+class ActionError(ValueError): ...
+def parse_action(value): return value

@@ -1,0 +1,279 @@
+"""Django's settings, read from the environment in one place. `.env.example` documents every variable.
+
+A wrong value stops the start with one line that names the variable, the form it must have and the fix.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import environ
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+environ.Env.read_env(BASE_DIR / ".env")
+env = environ.Env()
+
+
+def integer(name: str, default: int, at_least: int = 0) -> int:
+    """The variable as a whole number, or one clear error at start-up."""
+    text = os.environ.get(name, "").strip() or str(default)
+    if not text.lstrip("-").isdecimal() or int(text) < at_least:
+        raise ImproperlyConfigured(
+            f"{name}={text!r} must be a whole number of at least {at_least}; the default is {default}."
+        )
+    return int(text)
+
+
+def boolean(name: str, default: bool) -> bool:
+    """The variable as true or false, or one clear error at start-up."""
+    text = os.environ.get(name, "").strip().lower() or str(default).lower()
+    if text not in {"true", "false", "1", "0", "on", "off", "yes", "no"}:
+        raise ImproperlyConfigured(f"{name}={text!r} must be true or false; the default is {str(default).lower()}.")
+    return text in {"true", "1", "on", "yes"}
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """The variable as a comma-separated list without empty entries."""
+    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+
+
+def generated_once(name: str, generate: Any) -> str:
+    """A development secret kept under var/, so that sessions and encrypted tokens survive a restart."""
+    path = VAR_DIR / name
+    if not path.exists():
+        VAR_DIR.mkdir(exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.touch(mode=0o600)
+        partial.write_text(generate())
+        try:
+            # A link never replaces: two processes that start together agree on the first one's secret.
+            path.hardlink_to(partial)
+        except FileExistsError:
+            pass
+        finally:
+            partial.unlink()
+    return path.read_text()
+
+
+def secret(name: str, generate: Any) -> str:
+    """The variable; while DEBUG is on a generated value; otherwise an error with the command that makes one."""
+    if value := os.environ.get(name, "").strip():
+        return value
+    if DEBUG:
+        return generated_once(name.lower(), generate)
+    raise ImproperlyConfigured(
+        f"{name} is not set, and DEBUG is off. Make one with: python -c "
+        + '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+    )
+
+
+def fernet_keys(text: str) -> list[str]:
+    keys = [key.strip() for key in text.split(",") if key.strip()]
+    for key in keys:
+        try:
+            Fernet(key)
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                "FIELD_ENCRYPTION_KEYS must be comma-separated Fernet keys (32 url-safe base64 bytes each). Make one with: "
+                'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+            ) from error
+    return keys
+
+
+DEBUG = boolean("DEBUG", default=False)
+SECRET_KEY = secret("SECRET_KEY", get_random_secret_key)
+FIELD_ENCRYPTION_KEYS = fernet_keys(secret("FIELD_ENCRYPTION_KEYS", lambda: Fernet.generate_key().decode()))
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1")
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    # Before django_rq: Django takes a command (rqworker) from the first app in this list that has it.
+    "queueops",
+    "automations",
+    "webhooks",
+    "chatautodm",
+    "django_rq",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "chatautodm.urls"
+WSGI_APPLICATION = "chatautodm.wsgi.application"
+ASGI_APPLICATION = "chatautodm.asgi.application"
+APPEND_SLASH = True  # the admin needs it; the webhook and API routes match both forms themselves
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's entry for DATABASE_URL, with the options that each server needs."""
+    try:
+        config: dict[str, Any] = env.db_url_config(url)
+    except (ValueError, ImproperlyConfigured) as error:
+        raise ImproperlyConfigured(f"DATABASE_URL must be sqlite:///PATH or postgres://USER:PASS@HOST:PORT/NAME: {error}") from error
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        path = Path(config["NAME"])
+        config["NAME"] = str(path if path.is_absolute() else BASE_DIR / path)
+        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        config["OPTIONS"] = {
+            "timeout": 20,
+            # One writer at a time: take the write lock at BEGIN, so that two transactions queue instead of failing.
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        }
+    else:
+        config["HOST"] = unquote(config.get("HOST") or "")  # a socket's folder is written %2Frun%2Fpostgresql
+        config["CONN_MAX_AGE"] = 600
+        config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+# Absolute paths of SQLite need four slashes; the contract's `sqlite:///var/…` means the project's own folder.
+DATABASES = {"default": database(os.environ.get("DATABASE_URL", "").strip() or "sqlite:///var/chatautodm.sqlite3")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# The web server serves what the installed apps ship, without a collectstatic step.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
+SECURE_HSTS_PRELOAD = not DEBUG
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+# TLS ends at the proxy in front; a redirect by us would silently stop Meta's deliveries (FACTS section 1).
+SECURE_SSL_REDIRECT = False
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SILENCED_SYSTEM_CHECKS = ["security.W008"]  # SECURE_SSL_REDIRECT: see above
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# --- Queue -----------------------------------------------------------------------------------------------------------
+
+LANES = ["high", "default", "low"]
+
+REDIS_URL = os.environ.get("REDIS_URL", "").strip()
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://", "redis+sentinel://")):
+    raise ImproperlyConfigured(
+        f"REDIS_URL must begin with redis://, rediss://, unix:// or redis+sentinel://, not {REDIS_URL.split(':')[0]!r}; "
+        "leave it unset for the embedded Valkey."
+    )
+# Where the embedded Valkey keeps its append-only file, socket and log.
+VALKEY_DIR = VAR_DIR / "valkey"
+EMBEDDED_REDIS_URL = f"unix://{VALKEY_DIR}/valkey.sock"
+
+RQ_QUEUES = {
+    lane: {
+        "URL": REDIS_URL or EMBEDDED_REDIS_URL,
+        "DEFAULT_TIMEOUT": 180,
+        "SERIALIZER": "rq.serializers.JSONSerializer",
+    }
+    for lane in LANES
+}
+RQ = {"WORKER_CLASS": "queueops.worker.LaneWorker", "COMMIT_MODE": "auto"}
+RQ_SHOW_ADMIN_LINK = True
+
+USE_QUEUE_SYSTEM = boolean("USE_QUEUE_SYSTEM", default=True)
+QUEUE_CONCURRENCY = integer("QUEUE_CONCURRENCY", 200, at_least=1)
+QUEUE_WORKERS = integer("QUEUE_WORKERS", 0)
+QUEUE_MAX_ATTEMPTS = integer("QUEUE_MAX_ATTEMPTS", 3, at_least=1)
+QUEUE_BACKOFF_SECONDS = integer("QUEUE_BACKOFF_SECONDS", 2)
+QUEUE_STUCK_AFTER_SECONDS = integer("QUEUE_STUCK_AFTER_SECONDS", 300, at_least=1)
+QUEUE_DEDUP_WINDOW_SECONDS = integer("QUEUE_DEDUP_WINDOW_SECONDS", 10, at_least=1)
+QUEUE_MAX_WEBHOOKS_PER_MINUTE = integer("QUEUE_MAX_WEBHOOKS_PER_MINUTE", 10_000)
+QUEUE_MAX_DEPTH = integer("QUEUE_MAX_DEPTH", 1_000_000)
+QUEUE_ENABLE_METRICS = boolean("QUEUE_ENABLE_METRICS", default=True)
+PACING_MESSAGES_PER_SECOND = integer("PACING_MESSAGES_PER_SECOND", 100)
+PACING_MEDIA_PER_SECOND = integer("PACING_MEDIA_PER_SECOND", 10)
+PACING_PRIVATE_REPLIES_PER_HOUR = integer("PACING_PRIVATE_REPLIES_PER_HOUR", 750)
+
+# --- Instagram -------------------------------------------------------------------------------------------------------
+
+# One or more: an app with Instagram Login has two secrets, and no page of Meta's says which one signs (FACTS section 2).
+INSTAGRAM_APP_SECRET = words("INSTAGRAM_APP_SECRET")
+INSTAGRAM_VERIFY_TOKEN = os.environ.get("INSTAGRAM_VERIFY_TOKEN", "").strip()
+WEBHOOK_MAX_BODY_BYTES = integer("WEBHOOK_MAX_BODY_BYTES", 8_388_608, at_least=1)
+DATA_UPLOAD_MAX_MEMORY_SIZE = max(WEBHOOK_MAX_BODY_BYTES, 2_621_440)
+GRAPH_API_URL = (os.environ.get("GRAPH_API_URL", "").strip() or "https://graph.instagram.com").rstrip("/")
+GRAPH_API_VERSION = os.environ.get("GRAPH_API_VERSION", "").strip() or "v25.0"
+GRAPH_CONNECT_TIMEOUT_SECONDS = 5
+GRAPH_READ_TIMEOUT_SECONDS = 20
+
+# --- API and console -------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {"TITLE": "ChatAutoDM", "VERSION": "0.1.0", "SERVE_INCLUDE_SCHEMA": False}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # RQ logs two lines for every job at INFO and sets up a handler of its own.
+    "loggers": {"rq.worker": {"propagate": False}, "rq.scheduler": {"propagate": False}},
+}

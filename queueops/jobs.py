@@ -1,0 +1,99 @@
+"""The job as this package moves it: an id, a lane, a function by its path and arguments that JSON can carry."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+
+from queueops.errors import Cause
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Lane(enum.StrEnum):
+    """RQ's queues in the order in which they are served."""
+
+    HIGH = "high"
+    DEFAULT = "default"
+    LOW = "low"
+
+    @property
+    def raised(self) -> Lane:
+        """One lane up, for tenants that come first."""
+        return {Lane.HIGH: Lane.HIGH, Lane.DEFAULT: Lane.HIGH, Lane.LOW: Lane.DEFAULT}[self]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One unit of work on its way into a lane.
+
+    `id` is the identity: a second job with the same id is a duplicate while the first is remembered. It may hold
+    only letters, digits, `_` and `-` (RQ's rule). `tenant` is whose work it is: some tenants go one lane up.
+    """
+
+    id: str
+    lane: Lane
+    func: str
+    payload: dict[str, Any]
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one request hands over, all or nothing: the jobs to keep, and what was looked at and put aside.
+
+    `ignored` counts by name what was recognised and needs no answer. `kept` are things nobody could use, kept as
+    they came for the console: (reason, raw bytes).
+    """
+
+    jobs: tuple[Job, ...] = ()
+    ignored: dict[str, int] = field(default_factory=dict)
+    kept: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a batch, once it is on disk."""
+
+    accepted: int
+    duplicate: int
+    ignored: int
+
+
+class Done(enum.StrEnum):
+    """What a job returns: which count of the ledger it ends in."""
+
+    COMPLETED = "completed"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One attempt that did not end well, as told to the job's `on_failure`."""
+
+    dead: bool
+    at: datetime
+    reason: str
+    attempt: int
+    retry_at: datetime | None = None
+    cause: Cause | None = None
+
+
+OnFailure = Callable[[dict[str, Any], Failure], Awaitable[None]]
+
+
+def task(*, on_failure: OnFailure) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """Mark a coroutine function as a job whose failures are reported to `on_failure(payload, failure)`.
+
+    Whatever fails, `on_failure` hears of it before the job moves: into the scheduled registry or the dead letters.
+    """
+
+    def mark(func: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        func.on_failure = on_failure  # type: ignore[attr-defined]
+        return func
+
+    return mark
