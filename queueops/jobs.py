@@ -83,11 +83,11 @@ class Failure:
     cause: Cause | None = None
 
 
-OnFailure = Callable[[dict[str, Any], Failure], Awaitable[None]]
+OnFailure = Callable[..., Awaitable[None]]
 
 
 def task(*, on_failure: OnFailure) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-    """Mark a coroutine function as a job whose failures are reported to `on_failure(payload, failure)`.
+    """Mark a coroutine function as a job whose failures are reported to `on_failure(*the job's arguments, failure)`.
 
     Whatever fails, `on_failure` hears of it before the job moves: into the scheduled registry or the dead letters.
     """

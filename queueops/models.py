@@ -76,7 +76,7 @@ class DeadLetter(models.Model):
         return f"{self.kind or self.func} {self.source_id or self.event}: {self.error}"
 
 
-class Console(models.Model):
+class Console(models.Model):  # noqa: DJ008 - it has no rows
     """No table: gives the console page its place and its permission in the admin."""
 
     class Meta:

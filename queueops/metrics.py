@@ -1,0 +1,92 @@
+"""Counts and durations, gathered in the process and added to Redis once a second, by minute, for two hours.
+
+`cad:minute:<unix minute>` holds `n:<name>` (counts) and `ms:<name>:<bucket>` (durations). A bucket is a power of 1.2,
+so a percentile read from them is within 10 % of the true one. A crash loses at most the last second of these; nothing
+that must add up (see `ledger`) is kept here.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from redis.client import Pipeline
+
+MINUTE_KEY = "cad:minute:%d"
+KEEP_SECONDS = 7200
+FLUSH_SECONDS = 1.0
+BASE = math.log(1.2)
+
+_lock = threading.Lock()
+_fresh: Counter[str] = Counter()
+_flushed_at = 0.0
+
+
+def count(name: str, n: int = 1) -> None:
+    """Add n to a count of this minute."""
+    with _lock:
+        _fresh[f"n:{name}"] += n
+
+
+def observe(name: str, milliseconds: float) -> None:
+    """Add one duration to this minute's histogram."""
+    bucket = math.ceil(math.log(max(milliseconds, 0.001)) / BASE)
+    with _lock:
+        _fresh[f"ms:{name}:{bucket}"] += 1
+
+
+def due() -> bool:
+    """Whether there is something to write and a second has passed since it was last done."""
+    return bool(_fresh) and time.monotonic() - _flushed_at >= FLUSH_SECONDS
+
+
+def write(pipeline: Pipeline | Any) -> None:
+    """Queue what was gathered onto `pipeline` (sync or async; the caller executes it) and start anew."""
+    global _fresh, _flushed_at
+    with _lock:
+        fresh, _fresh = _fresh, Counter()
+        _flushed_at = time.monotonic()
+    if not settings.QUEUE_ENABLE_METRICS:
+        return
+    key = MINUTE_KEY % (time.time() // 60)
+    for name, n in fresh.items():
+        pipeline.hincrby(key, name, n)
+    pipeline.expire(key, KEEP_SECONDS)
+
+
+def minute_keys(minutes: int) -> list[str]:
+    """The keys of the last `minutes` minutes, the running one last."""
+    now = int(time.time() // 60)
+    return [MINUTE_KEY % minute for minute in range(now - minutes + 1, now + 1)]
+
+
+def merge(hashes: Iterable[dict[bytes, bytes]]) -> Counter[str]:
+    """Several minutes added up."""
+    total: Counter[str] = Counter()
+    for fields in hashes:
+        for name, n in fields.items():
+            total[name.decode()] += int(n)
+    return total
+
+
+def percentiles(total: Counter[str], name: str) -> dict[str, float]:
+    """p50, p95 and p99 of a duration in milliseconds; 0.0 when there were none."""
+    prefix = f"ms:{name}:"
+    buckets = sorted((int(key.removeprefix(prefix)), n) for key, n in total.items() if key.startswith(prefix))
+    everything = sum(n for _, n in buckets)
+    return {f"p{p}": _percentile(buckets, everything * p / 100) for p in (50, 95, 99)}
+
+
+def _percentile(buckets: list[tuple[int, int]], rank: float) -> float:
+    seen = 0
+    for bucket, n in buckets:
+        seen += n
+        if seen >= rank:
+            # The middle of the bucket's range, (1.2^(b-1), 1.2^b].
+            return round(math.exp((bucket - 0.5) * BASE), 3)
+    return 0.0

@@ -1,0 +1,367 @@
+"""The worker that `manage.py rqworker` runs: RQ's in everything that others see, our own in claim, run and settle.
+
+The loop, in steps:
+1. Settle what has ended and claim as many jobs as there are free slots, over all lanes, in one round trip.
+   Claiming is one Lua call (`moves.CLAIM`): popped and registered as started in the same instant, so that a kill at
+   any moment loses nothing.
+2. Start the claimed jobs as tasks on the loop.
+3. If nothing was settled or claimed, wait for the end of a job, a new one in a lane, or a signal.
+
+RQ's own, unchanged: birth and death, names, heartbeat hash, suspend and resume, the scheduler, the registries' upkeep,
+commands over pub/sub, `--burst`, `--max-jobs`, `--max-idle-time`. RQ's own claim is not crash-safe on several queues
+(rq#2236), and its workers run one job at a time; see docs/adr/0006-our-rq-worker.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import uvloop
+from django.conf import settings
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import RedisError
+from rq.executions import Execution
+from rq.job import Job as RQJob
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+from rq.suspension import WORKERS_SUSPENDED
+from rq.timeouts import TimerDeathPenalty
+from rq.worker import BaseWorker
+
+from queueops import connections, database, ledger, metrics, moves, recovery
+from queueops.deadletters import rq_now
+from queueops.keys import new_id
+from queueops.runner import Claimed, Settled, run
+
+VOUCH_SECONDS = 60.0
+STOP_SECONDS = 30.0
+IDLE_SECONDS = 5
+RECOVER_SECONDS = 10.0
+METRICS_LINE_SECONDS = 60.0
+AWAY_SECONDS = 1.0
+
+
+class LaneWorker(BaseWorker):
+    """Claims from several lanes at once and runs up to QUEUE_CONCURRENCY jobs on one event loop."""
+
+    # Foreign jobs run in threads, where RQ's usual time-out, a signal, does not work.
+    death_penalty_class = TimerDeathPenalty
+
+    def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
+        # The serializer must be the same on queue and worker, or every job fails: it is not left to the caller.
+        kwargs["serializer"] = JSONSerializer
+        super().__init__(queues, *args, **kwargs)
+        for queue in self.queues:
+            queue.serializer = JSONSerializer
+        self.log_result_lifespan = False
+        self.concurrency: int = settings.QUEUE_CONCURRENCY
+        self._running: dict[asyncio.Task[Settled | None], Claimed] = {}
+        self._ended: list[Settled] = []
+        self._claimed_total = 0
+        self._ended_total = 0
+        self._max_jobs: int | None = None
+        self._burst = False
+        self._max_idle_time: int | None = None
+        self._stopping = False
+        self._stop_now = asyncio.Event()
+        self._stop_requested_at: float | None = None
+        self._suspended = False
+        self._suspension_seen_at = 0.0
+        self._ended_at_last_line = 0
+
+    # --- RQ's interface ----------------------------------------------------------------------------------------------
+
+    def work(
+        self,
+        burst: bool = False,
+        logging_level: str | None = None,
+        max_jobs: int | None = None,
+        max_idle_time: int | None = None,
+        with_scheduler: bool = True,
+        **kwargs: Any,
+    ) -> bool:
+        """Work until stopped (or, with `burst`, until the lanes are empty); whether any job was run."""
+        self._burst, self._max_jobs, self._max_idle_time = burst, max_jobs, max_idle_time
+        self.bootstrap(logging_level)
+        try:
+            if with_scheduler:
+                self._start_scheduler(burst, logging_level)
+            uvloop.run(self._main())
+        finally:
+            self.teardown()
+            database.close()
+        return self._ended_total > 0
+
+    def teardown(self) -> None:
+        # RQ's own registers the death even when Redis is away, and then raises: there is nothing left to do about it.
+        with contextlib.suppress(RedisError):
+            super().teardown()
+
+    def kill_horse(self, sig: Any = None) -> None:
+        """RQ's `stop-job`: there is no horse; the job's task is cancelled instead."""
+        for task, job in list(self._running.items()):
+            if job.id == self._stopped_job_id:
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def get_current_job_id(self) -> str | None:
+        return next((job.id for job in self._running.values()), None)
+
+    # --- The loop ----------------------------------------------------------------------------------------------------
+
+    async def _main(self) -> None:
+        self._redis: AsyncRedis = connections.async_client()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle_since = time.monotonic()
+        self._execution_prefix = new_id().hex
+        self._install_loop_signals()
+        with self._beside(self._heartbeats(), self._upkeep(), *(self._listen(queue) for queue in self.queues)):
+            while not self._is_over():
+                await self._step()
+            await self._finish_running()
+        await self._redis.aclose()
+
+    def _is_over(self) -> bool:
+        if self._stopping:
+            return True
+        if self._max_jobs is not None and self._claimed_total >= self._max_jobs:
+            return True
+        idle_for = time.monotonic() - self._idle_since
+        return self._max_idle_time is not None and not self._running and idle_for >= self._max_idle_time
+
+    async def _step(self) -> None:
+        self._wake.clear()
+        if await self._is_suspended():
+            await self._rest()
+            return
+        free = self.concurrency - len(self._running)
+        if self._max_jobs is not None:
+            free = min(free, self._max_jobs - self._claimed_total)
+        try:
+            settled, claimed = await self._settle_and_claim(free)
+        except (RedisError, OSError) as error:
+            self.log.error("action=redis_away worker=%s error=%s retry_in=%.0f", self.name, error, AWAY_SECONDS)
+            await asyncio.sleep(AWAY_SECONDS)
+            return
+        if claimed:
+            self._idle_since = time.monotonic()
+        elif self._burst and not self._running and not self._ended:
+            self._stopping = True
+        elif not settled:
+            await self._rest(listen=free > 0)
+
+    async def _rest(self, listen: bool = False) -> None:
+        """Wait until a job ends, a lane has work (when `listen`), a signal comes, or some seconds have passed."""
+        if listen:
+            self._idle.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(IDLE_SECONDS, self._max_idle_time or IDLE_SECONDS)):
+                await self._wake.wait()
+        self._idle.clear()
+
+    async def _settle_and_claim(self, free: int) -> tuple[int, int]:
+        """One round trip: what ended is settled, free slots are filled. Answers how many of each."""
+        ended, self._ended = self._ended, []
+        try:
+            claimed = await self._round_trip(ended, free)
+        except (RedisError, OSError):
+            # Unknown whether it arrived: settling again does nothing to a job that is no longer this execution's.
+            self._ended = ended + self._ended
+            raise
+        for job in claimed:
+            self._start(job)
+        return len(ended), len(claimed)
+
+    async def _round_trip(self, ended: list[Settled], free: int) -> list[Claimed]:
+        if not ended and free <= 0:
+            return []
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            if ended:
+                args: list[Any] = [self.name, rq_now(), len(ended)]
+                for one in ended:
+                    args += (one.how, one.job.lane, one.job.id, one.job.execution, one.detail, one.attempts)
+                pipeline.eval(moves.SETTLE, 0, *args)
+            if free > 0:
+                now = time.time()
+                number = self._claimed_total + 1
+                head = (free, rq_now(), f"{now:.3f}", f"{now + VOUCH_SECONDS:.3f}", self.name)
+                lanes = (queue.name for queue in self.queues)
+                pipeline.eval(moves.CLAIM, 0, *head, self._execution_prefix, number, *lanes)
+            if metrics.due():
+                metrics.write(pipeline)
+            answers = await pipeline.execute()
+        if ended and answers[0]:
+            self.log.warning("action=executions_lost worker=%s n=%d", self.name, answers[0])
+        return [_claimed(row) for row in answers[bool(ended)]] if free > 0 else []
+
+    def _start(self, job: Claimed) -> None:
+        self._claimed_total += 1
+        coroutine = run(job) if job.dispatched else self._run_foreign(job)
+        task: asyncio.Task[Settled | None] = asyncio.create_task(coroutine)
+        self._running[task] = job
+        task.add_done_callback(self._job_ended)
+
+    def _job_ended(self, task: asyncio.Task[Settled | None]) -> None:
+        job = self._running.pop(task)
+        self._ended_total += 1
+        settled = Settled(job, "back") if task.cancelled() else task.result()
+        if settled is not None:
+            self._ended.append(settled)
+        self._wake.set()
+
+    async def _run_foreign(self, job: Claimed) -> None:
+        """A job that somebody enqueued with RQ itself: RQ's own way, in a thread, with its results and callbacks."""
+        await asyncio.to_thread(self._perform_as_rq_does, job)
+
+    def _perform_as_rq_does(self, job: Claimed) -> None:
+        rq_job = RQJob.fetch(job.id, connection=self.connection, serializer=JSONSerializer)
+        execution = Execution(id=job.execution, job_id=job.id, connection=self.connection, worker_name=self.name)
+        queue = next(queue for queue in self.queues if queue.name == job.lane)
+        self.perform_job(rq_job, queue, execution)
+
+    # --- Stopping ----------------------------------------------------------------------------------------------------
+
+    def _install_loop_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop)
+
+    def _told_to_stop(self) -> None:
+        """First signal: take nothing new and finish what is in flight. Second, a second later or more: now."""
+        now = time.monotonic()
+        if self._stop_requested_at is None:
+            self._stop_requested_at = now
+            self.log.info("action=stopping worker=%s in_flight=%d", self.name, len(self._running))
+        elif now - self._stop_requested_at >= 1:
+            # A pool and a terminal both send Ctrl-C to a worker: two at once are one.
+            self._stop_now.set()
+        self._stopping = True
+        self._wake.set()
+
+    async def _finish_running(self) -> None:
+        """Let the jobs in flight end, within STOP_SECONDS; give the rest back to their lanes."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._running and time.monotonic() < deadline and not self._stop_now.is_set():
+            self._wake.clear()
+            await self._rest()
+            await self._settle_until_done()
+        for task in list(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(list(self._running))
+        await self._settle_until_done()
+
+    async def _settle_until_done(self) -> None:
+        for _ in range(3):
+            with contextlib.suppress(RedisError, OSError):
+                await self._settle_and_claim(0)
+                return
+            await asyncio.sleep(AWAY_SECONDS)
+        self.log.error("action=unsettled worker=%s n=%d", self.name, len(self._ended))
+
+    # --- Beside the loop ---------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _beside(self, *coroutines: Coroutine[Any, Any, None]) -> Iterator[None]:
+        tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _listen(self, queue: Queue) -> None:
+        """While the worker rests: notice at once that this lane has a job, whoever put it there, without taking it.
+
+        Moving a list's head onto its own head changes nothing, and blocks while the list is empty.
+        """
+        while True:
+            await self._idle.wait()
+            try:
+                found = await self._redis.blmove(queue.key, queue.key, IDLE_SECONDS, "LEFT", "LEFT")
+            except (RedisError, OSError):
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
+            if found and self._idle.is_set():
+                self._idle.clear()
+                self._wake.set()
+
+    async def _heartbeats(self) -> None:
+        """Vouch for this worker and for every job in flight; others take silence for death (`recovery`)."""
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                await self._beat()
+            await asyncio.sleep(recovery.HEARTBEAT_SECONDS)
+
+    async def _beat(self) -> None:
+        now = time.time()
+        until = now + VOUCH_SECONDS
+        ttl = self.worker_ttl + 60
+        state: dict[str, Any] = {
+            "alive_at": f"{now:.3f}",
+            "in_flight": len(self._running),
+            "concurrency": self.concurrency,
+        }
+        jobs = list(self._running.values())
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.hset(self.key, mapping=state)  # type: ignore[arg-type]
+            pipeline.expire(self.key, ttl)
+            pipeline.expire(self.executions_key, ttl)
+            pipeline.sadd(self.redis_workers_keys, self.key)
+            for job in jobs:
+                member = f"{job.id}:{job.execution}"
+                pipeline.zadd(f"rq:wip:{job.lane}", {member: until}, xx=True)
+                pipeline.hset(f"rq:execution:{member}", "last_heartbeat", f"{now:.3f}")
+                pipeline.expire(f"rq:execution:{member}", int(VOUCH_SECONDS) + 60)
+            await pipeline.execute()
+
+    async def _upkeep(self) -> None:
+        """Bring back what dead workers held; RQ's own maintenance; once a minute the metrics line."""
+        line_at = time.monotonic() + METRICS_LINE_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(self._keep_up)
+            except (RedisError, OSError) as error:
+                self.log.warning("action=upkeep_failed worker=%s error=%s", self.name, error)
+            if time.monotonic() >= line_at:
+                line_at += METRICS_LINE_SECONDS
+                self._log_metrics()
+            await asyncio.sleep(RECOVER_SECONDS)
+
+    def _keep_up(self) -> None:
+        back = recovery.recover(connections.client())
+        if any(back.values()):
+            self.log.warning("action=jobs_recovered %s", " ".join(f"{lane}={n}" for lane, n in back.items()))
+        if self.should_run_maintenance_tasks:
+            self.run_maintenance_tasks()
+
+    def _log_metrics(self) -> None:
+        done = self._ended_total - self._ended_at_last_line
+        self._ended_at_last_line = self._ended_total
+        if settings.QUEUE_ENABLE_METRICS:
+            lanes = ledger.read(connections.client()).lanes
+            waiting = " ".join(f"{lane}={counts.waiting}" for lane, counts in lanes.items())
+            rate = done / METRICS_LINE_SECONDS
+            self.log.info(
+                "QUEUE METRICS done=%d rate=%.1f/s in_flight=%d waiting: %s", done, rate, len(self._running), waiting
+            )
+
+    async def _is_suspended(self) -> bool:
+        now = time.monotonic()
+        if now - self._suspension_seen_at >= 1:
+            self._suspension_seen_at = now
+            with contextlib.suppress(RedisError, OSError):
+                self._suspended = bool(await self._redis.exists(WORKERS_SUSPENDED))
+        if self._suspended and self._burst:
+            self._stopping = True
+        return self._suspended
+
+
+def _claimed(row: list[bytes]) -> Claimed:
+    lane, job_id, execution, data, timeout, attempts, dispatched = row
+    seconds = float(timeout or settings.QUEUE_JOB_TIMEOUT_SECONDS)
+    return Claimed(lane.decode(), job_id.decode(), execution.decode(), data, seconds, int(attempts), bool(dispatched))
