@@ -24,7 +24,7 @@ help: ## these targets, one line each
 install: .venv/dev.stamp ## .venv with the pinned requirements, nothing else
 
 run: .venv/base.stamp ## everything on embedded defaults: web, worker, Valkey, fake Graph API; Ctrl-C stops it
-	@$(VENV)/python manage.py run
+	@DEBUG=$${DEBUG:-true} $(VENV)/python manage.py run
 
 web: .venv/base.stamp ## one web server in the foreground, from the environment
 	@$(VENV)/gunicorn -c gunicorn.conf.py
@@ -45,7 +45,7 @@ format: .venv/dev.stamp ## let ruff lay out the code
 	@$(VENV)/ruff check --fix . ; $(VENV)/ruff format .
 
 types: .venv/dev.stamp
-	@$(VENV)/mypy .
+	@DEBUG=true $(VENV)/mypy .
 
 imports: .venv/dev.stamp
 	@$(VENV)/lint-imports

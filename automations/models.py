@@ -228,7 +228,8 @@ class Delivery(models.Model):
     message_id = models.TextField(blank=True, help_text="Meta's id of what was sent.")
     error = models.JSONField(null=True, blank=True)
     # "private_reply:<comment id>": one private reply per comment ever, across every automation (FACTS section 6).
-    once_key = models.CharField(max_length=300, null=True, blank=True, unique=True)  # noqa: DJ001 - NULLs may repeat
+    # NULL for everything else: of unique values, NULLs may repeat.
+    once_key = models.CharField(max_length=300, null=True, blank=True, unique=True)
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -31,7 +31,7 @@ def decrypt(stored: str) -> str:
         ) from error
 
 
-class EncryptedTextField(models.TextField):
+class EncryptedTextField(models.TextField):  # type: ignore[type-arg] # generic in the stubs only
     """A text column that holds only ciphertext; an empty string stays empty."""
 
     def get_prep_value(self, value: Any) -> Any:

@@ -5,8 +5,10 @@ A wrong value stops the start with one line that names the variable, the form it
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +20,10 @@ from django.core.management.utils import get_random_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
+
+MAKE_A_KEY = (
+    'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+)
 
 environ.Env.read_env(BASE_DIR / ".env")
 env = environ.Env()
@@ -70,10 +76,7 @@ def secret(name: str, generate: Any) -> str:
         return value
     if DEBUG:
         return generated_once(name.lower(), generate)
-    raise ImproperlyConfigured(
-        f"{name} is not set, and DEBUG is off. Make one with: python -c "
-        + '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
-    )
+    raise ImproperlyConfigured(f"{name} is not set, and DEBUG is off. {MAKE_A_KEY}")
 
 
 def fernet_keys(text: str) -> list[str]:
@@ -83,8 +86,7 @@ def fernet_keys(text: str) -> list[str]:
             Fernet(key)
         except ValueError as error:
             raise ImproperlyConfigured(
-                "FIELD_ENCRYPTION_KEYS must be comma-separated Fernet keys (32 url-safe base64 bytes each). Make one with: "
-                'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+                f"FIELD_ENCRYPTION_KEYS must be Fernet keys (32 url-safe base64 bytes), comma-separated. {MAKE_A_KEY}"
             ) from error
     return keys
 
@@ -153,7 +155,9 @@ def database(url: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = env.db_url_config(url)
     except (ValueError, ImproperlyConfigured) as error:
-        raise ImproperlyConfigured(f"DATABASE_URL must be sqlite:///PATH or postgres://USER:PASS@HOST:PORT/NAME: {error}") from error
+        raise ImproperlyConfigured(
+            f"DATABASE_URL must be sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME: {error}"
+        ) from error
     if config["ENGINE"] == "django.db.backends.sqlite3":
         path = Path(config["NAME"])
         config["NAME"] = str(path if path.is_absolute() else BASE_DIR / path)
@@ -203,6 +207,16 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+
+def valkey_socket(folder: Path) -> Path:
+    """The embedded server's socket: beside its data, or under /tmp when the path is longer than a socket's may be."""
+    socket = folder / "valkey.sock"
+    if len(str(socket).encode()) <= 100:
+        return socket
+    name = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir()) / f"chatautodm-{os.getuid()}-{name}.sock"
+
+
 # --- Queue -----------------------------------------------------------------------------------------------------------
 
 LANES = ["high", "default", "low"]
@@ -210,17 +224,21 @@ LANES = ["high", "default", "low"]
 REDIS_URL = os.environ.get("REDIS_URL", "").strip()
 if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://", "redis+sentinel://")):
     raise ImproperlyConfigured(
-        f"REDIS_URL must begin with redis://, rediss://, unix:// or redis+sentinel://, not {REDIS_URL.split(':')[0]!r}; "
-        "leave it unset for the embedded Valkey."
+        "REDIS_URL must begin with redis://, rediss://, unix:// or redis+sentinel://, "
+        f"not {REDIS_URL.split(':')[0]!r}; leave it unset for the embedded Valkey."
     )
 # Where the embedded Valkey keeps its append-only file, socket and log.
 VALKEY_DIR = VAR_DIR / "valkey"
-EMBEDDED_REDIS_URL = f"unix://{VALKEY_DIR}/valkey.sock"
+EMBEDDED_REDIS_URL = f"unix://{valkey_socket(VALKEY_DIR)}"
+
+QUEUE_REDIS_URL = REDIS_URL or EMBEDDED_REDIS_URL
+# Four calls to Meta at their time-outs, and the writes between them.
+QUEUE_JOB_TIMEOUT_SECONDS = 180
 
 RQ_QUEUES = {
     lane: {
-        "URL": REDIS_URL or EMBEDDED_REDIS_URL,
-        "DEFAULT_TIMEOUT": 180,
+        "URL": QUEUE_REDIS_URL,
+        "DEFAULT_TIMEOUT": QUEUE_JOB_TIMEOUT_SECONDS,
         "SERIALIZER": "rq.serializers.JSONSerializer",
     }
     for lane in LANES
@@ -244,7 +262,7 @@ PACING_PRIVATE_REPLIES_PER_HOUR = integer("PACING_PRIVATE_REPLIES_PER_HOUR", 750
 
 # --- Instagram -------------------------------------------------------------------------------------------------------
 
-# One or more: an app with Instagram Login has two secrets, and no page of Meta's says which one signs (FACTS section 2).
+# One or more: an app with Instagram Login has two secrets, and no page of Meta's says which one signs.
 INSTAGRAM_APP_SECRET = words("INSTAGRAM_APP_SECRET")
 INSTAGRAM_VERIFY_TOKEN = os.environ.get("INSTAGRAM_VERIFY_TOKEN", "").strip()
 WEBHOOK_MAX_BODY_BYTES = integer("WEBHOOK_MAX_BODY_BYTES", 8_388_608, at_least=1)

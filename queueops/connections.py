@@ -59,3 +59,10 @@ def async_client() -> AsyncRedis:
             retry=AsyncRetry(NoBackoff(), 0),
         )
     return _async_clients[loop]
+
+
+async def close_async_client() -> None:
+    """Close the running loop's client, before the loop ends."""
+    client = _async_clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.aclose()

@@ -93,8 +93,9 @@ class LaneWorker(BaseWorker):
                 self._start_scheduler(burst, logging_level)
             uvloop.run(self._main())
         finally:
-            self.teardown()
-            database.close()
+            with _deaf_to_signals():
+                self.teardown()
+                database.close()
         return self._ended_total > 0
 
     def teardown(self) -> None:
@@ -124,7 +125,7 @@ class LaneWorker(BaseWorker):
             while not self._is_over():
                 await self._step()
             await self._finish_running()
-        await self._redis.aclose()
+        await connections.close_async_client()
 
     def _is_over(self) -> bool:
         if self._stopping:
@@ -359,6 +360,17 @@ class LaneWorker(BaseWorker):
         if self._suspended and self._burst:
             self._stopping = True
         return self._suspended
+
+
+@contextlib.contextmanager
+def _deaf_to_signals() -> Iterator[None]:
+    """Nothing is in flight any more: a further signal must not cut off the registration of the worker's death."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _claimed(row: list[bytes]) -> Claimed:

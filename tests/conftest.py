@@ -1,19 +1,36 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import pytest
 from redis import Redis
 
 from queueops import connections, database
 
+T = TypeVar("T")
+
 
 @pytest.fixture
-def redis() -> Iterator[Redis]:
+def redis() -> Redis:
     """An empty Valkey."""
     client = connections.client()
     client.flushall()
-    yield client
+    return client
+
+
+@pytest.fixture
+def run() -> Callable[[Coroutine[Any, Any, T]], T]:
+    """Run a coroutine on a loop of its own, and close what it opened."""
+
+    async def closing(coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await coroutine
+        finally:
+            await connections.close_async_client()
+
+    return lambda coroutine: asyncio.run(closing(coroutine))
 
 
 @pytest.fixture

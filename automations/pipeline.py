@@ -1,0 +1,245 @@
+"""From an event to its answers: account, rule, windows, delivery recorded, Graph API, confirmed.
+
+1. Look up the account; an unknown one is written down and that is all.
+2. Decide: which rule answers, and why the others do not.
+3. Open the event's row with the decision. A redelivery of an event that is over ends here.
+4. For each step: is the window open, may the account send; record the delivery as `sending` and commit; call; record.
+   A step that an earlier run sent is passed over; one that it left as `sending` was cut off in the middle and becomes
+   `unconfirmed`, which is never sent again by itself.
+5. Close the event with what became of its steps.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from automations import graph, pacing, records, windows
+from automations.cache import AccountInfo, cache
+from automations.events import Comment, Event, Kind
+from automations.graph_errors import Verdict
+from automations.matching import Decision, Rule, RuleSet, Subject
+from automations.models import Automation, Delivery
+from automations.models import Event as EventRow
+from automations.replies import Call, Refused, Target, plan
+from queueops import database, metrics
+from queueops.errors import Reject, RetryLater, TryAgain
+from queueops.jobs import Done
+
+TRIGGERS: dict[Kind, Automation.Trigger] = {
+    Kind.MESSAGE: Automation.Trigger.DM,
+    Kind.QUICK_REPLY: Automation.Trigger.PAYLOAD,
+    Kind.POSTBACK: Automation.Trigger.PAYLOAD,
+    Kind.REFERRAL: Automation.Trigger.REFERRAL,
+    Kind.STORY_REPLY: Automation.Trigger.STORY_REPLY,
+    Kind.STORY_MENTION: Automation.Trigger.STORY_MENTION,
+    Kind.COMMENT: Automation.Trigger.COMMENT,
+    Kind.LIVE_COMMENT: Automation.Trigger.LIVE_COMMENT,
+}
+
+Outcome = EventRow.Outcome
+Status = Delivery.Status
+
+# Steps in these states are over; later steps go on after the first two, and are skipped after the others.
+GOES_ON = {Status.SENT, Status.UNCONFIRMED}
+
+
+# Why a recorded delivery may not be sent, by whether the comment's one private reply is what it would have been.
+ALREADY = {True: "This comment already has its one private reply.", False: "Another run of this event has this step."}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one event: what every step needs."""
+
+    event: Event
+    account: AccountInfo
+    rule: Rule
+    started: records.Started
+    happened_at: datetime
+
+
+async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
+    """Answer the event by its account's rules. Raises what `queueops.errors` has, for the runner to interpret."""
+    received_at = datetime.fromisoformat(receipt["at"])
+    happened_at = windows.happened_at(event, received_at)
+    metrics.observe("wait", (datetime.now(UTC) - received_at).total_seconds() * 1000)
+    account = await cache().account(event.account)
+    rules, decision = await _decide(event, account)
+    outcome, reason = _outcome_before_sending(event, account, decision)
+    started = await database.writer(records.start).submit(
+        records.Start(
+            event=event,
+            receipt=receipt["id"],
+            lane=lane,
+            received_at=received_at,
+            happened_at=happened_at,
+            account=account,
+            outcome=outcome,
+            reason=reason,
+            automation=decision.rule.id if decision.rule else None,
+            rules=tuple(decision.looks),
+        )
+    )
+    if started.is_over:
+        return Done.DUPLICATE if started.is_redelivery else Done.COMPLETED
+    # What an earlier run began is continued with the rule it began with, so that no second rule answers as well.
+    rule = rules.get(started.automation) if started.automation else decision.rule
+    if account is not None and rule is not None and outcome == Outcome.PROCESSING:
+        await _send(Run(event, account, rule, started, happened_at))
+    elif started.deliveries:
+        await _close(started, event, started.automation, started.deliveries, "Its automation is no longer active.")
+    return Done.COMPLETED
+
+
+async def _decide(event: Event, account: AccountInfo | None) -> tuple[RuleSet, Decision]:
+    trigger = TRIGGERS.get(event.kind)
+    if account is None or trigger is None:
+        return RuleSet([]), Decision(None, [])
+    rules = await cache().rules(event.account, trigger)
+    return rules, rules.decide(_subject(event))
+
+
+def _subject(event: Event) -> Subject:
+    media = (getattr(event, "media_id", ""), getattr(event, "original_media_id", ""))
+    return Subject(
+        text=getattr(event, "text", ""),
+        payload=getattr(event, "payload", ""),
+        media_ids=frozenset(media) - {""},
+    )
+
+
+def _outcome_before_sending(event: Event, account: AccountInfo | None, decision: Decision) -> tuple[str, str]:
+    if account is None:
+        return Outcome.UNKNOWN_ACCOUNT, "No account with this Instagram user id is connected here."
+    if isinstance(event, Comment) and event.username and event.username == account.username:
+        return Outcome.SKIPPED, "The account's own comment."
+    if event.kind not in TRIGGERS:
+        return Outcome.NO_MATCH, "Meta offers no answer to a mention by its ids alone."
+    return (Outcome.PROCESSING, "") if decision.rule else (Outcome.NO_MATCH, "")
+
+
+async def _send(run: Run) -> None:
+    statuses = dict(run.started.deliveries)
+    reason = ""
+    for step in _plan(run):
+        status = statuses.get(step.step)
+        if status is None or status in (Status.FAILED, Status.SENDING):
+            status, why = await _one_step(run, step, status)
+            statuses[step.step] = status
+            reason = reason or why
+        if status not in GOES_ON:
+            break
+    await _close(run.started, run.event, run.rule.id, statuses, reason)
+
+
+def _plan(run: Run) -> list[Call | Refused]:
+    event = run.event
+    comment_id = event.source_id if isinstance(event, Comment) else ""
+    target = Target(
+        account=run.account.instagram_id,
+        person=event.person,
+        comment_id=comment_id,
+        # Meta attaches an answer to a reply to its top-level comment, and refuses one posted to the reply itself.
+        reply_under=(event.parent_id or comment_id) if isinstance(event, Comment) else "",
+    )
+    variables = {
+        "username": getattr(event, "username", ""),
+        "text": getattr(event, "text", ""),
+        "account": run.account.username,
+    }
+    # The same event always gets the same variant: a later attempt must not become another message.
+    return plan(run.rule.actions, target, variables, random.Random(event.key).choice)  # noqa: S311
+
+
+async def _one_step(run: Run, step: Call | Refused, earlier: str | None) -> tuple[str, str]:
+    """The step's new status and, unless it was sent, why."""
+    if earlier == Status.SENDING:
+        error = {"title": "The process stopped during the call: it may have been sent", "verdict": "probably_sent"}
+        await _advance(run, result=records.Result(step=step.step, status=Status.UNCONFIRMED, error=error))
+        return Status.UNCONFIRMED, error["title"]
+    if isinstance(step, Refused):
+        return await _skip(run, step, {}, step.reason)
+    now = datetime.now(UTC)
+    closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, run.started.last_inbound_at)
+    if closes is None or now > closes:
+        return await _skip(run, step, step.body, windows.closed_reason(step.kind, closes))
+    pacing.check(run.account, now)
+    return await _call(run, step)
+
+
+async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], reason: str) -> tuple[str, str]:
+    delivery = records.NewDelivery(
+        step=step.step,
+        kind=step.kind,
+        recipient=step.recipient,
+        body=body,
+        status=Status.SKIPPED,
+        error={"title": reason, "verdict": "reject"},
+    )
+    await _advance(run, delivery=delivery)
+    return Status.SKIPPED, reason
+
+
+async def _call(run: Run, call: Call) -> tuple[str, str]:
+    delivery = records.NewDelivery(
+        step=call.step,
+        kind=call.kind,
+        recipient=call.recipient,
+        body=call.body,
+        once_key=f"private_reply:{call.recipient}" if call.kind == Delivery.Kind.PRIVATE_REPLY else None,
+    )
+    if not await _advance(run, delivery=delivery):
+        return Status.SKIPPED, ALREADY[delivery.once_key is not None]
+    try:
+        answer = await graph.client().send(call.path, call.body, run.account.token)
+    except graph.GraphError as error:
+        return await _refused(run, call, error)
+    await _advance(run, result=records.Result(step=call.step, status=Status.SENT, message_id=answer.message_id))
+    return Status.SENT, ""
+
+
+async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, str]:
+    """Record what Meta said, and turn it into what happens next."""
+    uncertain = error.verdict is Verdict.PROBABLY_SENT
+    status = Status.UNCONFIRMED if uncertain else Status.FAILED
+    await _advance(run, result=records.Result(step=call.step, status=status, error=error.as_json()))
+    if uncertain:
+        return status, error.title
+    if error.verdict in (Verdict.WAIT, Verdict.PAUSE_ACCOUNT, Verdict.NEEDS_OWNER):
+        await database.run(pacing.pause, run.account, error, datetime.now(UTC))
+    if error.verdict is Verdict.WAIT:
+        raise RetryLater(error.title, error.wait_seconds or 60.0, error.cause())
+    if error.verdict is Verdict.RETRY:
+        raise TryAgain(str(error), error.cause())
+    raise Reject(str(error), error.cause())
+
+
+async def _advance(run: Run, **move: Any) -> bool:
+    return await database.writer(records.advance).submit(
+        records.Advance(event_id=run.started.id, event_key=run.event.key, automation=run.rule.id, **move)
+    )
+
+
+async def _close(
+    started: records.Started, event: Event, automation: str, statuses: dict[int, str], reason: str
+) -> None:
+    await database.writer(records.advance).submit(
+        records.Advance(
+            event_id=started.id,
+            event_key=event.key,
+            automation=automation,
+            outcome=_outcome(statuses.values()),
+            reason=reason,
+        )
+    )
+
+
+def _outcome(statuses: Any) -> str:
+    """The event's outcome: the least certain of what was sent, `skipped` when nothing was."""
+    found = set(statuses)
+    if found & {Status.UNCONFIRMED, Status.SENDING}:
+        return Outcome.UNCONFIRMED
+    return Outcome.SENT if Status.SENT in found else Outcome.SKIPPED

@@ -1,0 +1,121 @@
+"""Everything on one machine: web server, worker and fake Graph API as children of this process.
+
+They are started in order and stopped in the opposite one: first the web server, so that nothing new comes in, then the
+worker, which finishes what is in flight. Should this process be killed, the kernel tells the children to stop, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+STOP_SECONDS = 40.0
+PR_SET_PDEATHSIG = 1
+
+
+class LocalRunError(RuntimeError):
+    """Why the run cannot start or go on, in one line, with the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running part; its output goes to `log`."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[IO[str]]:
+    """Hold the lock of this folder's run. Raises LocalRunError when another run has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            who = lock.read().strip() or "starting"
+            raise LocalRunError(
+                f"`make run` already runs in this folder ({who}). Stop it with Ctrl-C there first."
+            ) from error
+        yield lock
+
+
+def note(lock: IO[str], text: str) -> None:
+    """Leave a line in the lock file for whoever finds it taken."""
+    lock.seek(0)
+    lock.truncate()
+    lock.write(text)
+    lock.flush()
+
+
+def check_port(port: int) -> None:
+    """Raises LocalRunError when something listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            why = (
+                "is taken by another program"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be used: {error.strerror}"
+            )
+            raise LocalRunError(f"Port {port} {why}. Choose another one: PORT={port + 1} make run") from error
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start(name: str, command: list[str], env: Mapping[str, str], log_dir: Path) -> Child:
+    """Start a part in a session of its own: Ctrl-C reaches only this process, which stops the parts in order."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    log = log_dir / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            command,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_stop_with_parent,
+        )
+    return Child(name, process, log)
+
+
+def _stop_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def stop(child: Child) -> None:
+    """Ask it to end, and wait; after STOP_SECONDS end it."""
+    if child.process.poll() is not None:
+        return
+    child.process.terminate()
+    try:
+        child.process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.process.pid, signal.SIGKILL)
+        child.process.wait()

@@ -1,0 +1,137 @@
+"""A worker that dies loses nothing: what it held comes back, and what a living one holds is left alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+
+from queueops import ledger, moves, recovery
+from queueops.deadletters import rq_now
+from queueops.jobs import Lane
+
+DEAD_PID = 2**22 + 1  # above the kernel's highest
+
+
+def claim(redis, worker: str, alive_at: float | None, pid: int = 1, host: str = "elsewhere") -> None:
+    """Claim everything as a worker would, without one."""
+    now = time.time()
+    redis.eval(moves.CLAIM, 0, 10, rq_now(), now, now + 60, worker, "execution-", 1, *Lane)
+    if alive_at is not None:
+        redis.sadd("rq:workers", f"rq:worker:{worker}")
+        redis.hset(f"rq:worker:{worker}", mapping={"alive_at": alive_at, "hostname": host, "pid": pid})
+
+
+@pytest.mark.parametrize(
+    ("what", "alive_at"), [("it has been silent for too long", time.time() - 31), ("its hash is gone", None)]
+)
+def test_the_jobs_of_a_dead_worker_go_back_to_the_head_of_their_lanes(redis, put, what, alive_at):
+    put("note", "first", "second")
+    claim(redis, "dead", alive_at)
+    if alive_at is None:
+        redis.delete("rq:worker:dead")
+    put("note", "third")
+
+    assert recovery.recover(redis) == {Lane.HIGH: 2, Lane.DEFAULT: 0, Lane.LOW: 0}
+
+    assert redis.lrange("rq:queue:high", 0, -1)[-1] == b"third"
+    assert redis.hget("rq:job:first", "status") == b"queued"
+    assert redis.keys("rq:execution:*") == []
+    counts = ledger.read(redis)
+    assert (counts.total("active"), counts.total("waiting"), counts.unexplained) == (0, 3, 0)
+
+
+def test_a_slow_job_of_a_living_worker_is_left_alone(redis, put):
+    put("note", "a")
+    claim(redis, "alive", time.time())
+    redis.hset(redis.keys("rq:execution:*")[0], "last_heartbeat", "1")
+
+    assert sum(recovery.recover(redis, older_than=0).values()) == 0
+    assert ledger.read(redis).total("active") == 1
+
+
+def test_a_worker_of_this_host_is_dead_as_soon_as_its_process_is(redis, put, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "here")
+    put("note", "a")
+    claim(redis, "killed", time.time(), pid=DEAD_PID, host="here")
+
+    assert sum(recovery.recover(redis).values()) == 1
+
+
+def test_what_is_recovered_twice_is_there_once(redis, put):
+    put("note", "a")
+    claim(redis, "dead", 1.0)
+
+    assert sum(recovery.recover(redis).values()) == 1
+    assert sum(recovery.recover(redis).values()) == 0
+    assert redis.lrange("rq:queue:high", 0, -1) == [b"a"]
+
+
+def test_reset_stuck_jobs_says_how_many_of_which_lane(redis, put):
+    put("note", "a", lane=Lane.LOW)
+    claim(redis, "dead", 1.0)
+    said = StringIO()
+
+    call_command("reset_stuck_jobs", "--older-than", "0", "--dry-run", stdout=said)
+    assert "1 stuck jobs would go back" in said.getvalue()
+    assert ledger.read(redis).total("active") == 1
+
+    call_command("reset_stuck_jobs", "--older-than", "0", stdout=said)
+    assert "low: 1 went back" in said.getvalue()
+    assert ledger.read(redis).total("active") == 0
+
+
+def test_reset_stuck_jobs_leaves_those_that_were_vouched_for_lately(redis, put):
+    put("note", "a")
+    claim(redis, "dead", 1.0)
+
+    call_command("reset_stuck_jobs", stdout=StringIO())
+
+    assert ledger.read(redis).total("active") == 1
+
+
+def test_a_worker_killed_in_the_middle_of_its_jobs_loses_none(redis, put, work):
+    put("hang", "a", "b")
+    worker = subprocess.Popen(
+        [sys.executable, "manage.py", "rqworker", *Lane], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while ledger.read(redis).total("active") < 2 and time.monotonic() < deadline:
+            assert worker.poll() is None
+    finally:
+        worker.kill()
+        worker.wait()
+    assert ledger.read(redis).total("active") == 2
+
+    recovery.recover(redis)
+
+    counts = ledger.read(redis)
+    assert (counts.total("waiting"), counts.total("active"), counts.unexplained) == (2, 0, 0)
+
+
+def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish(redis, put):
+    put("hang", "a")
+    worker = subprocess.Popen(
+        [sys.executable, "manage.py", "rqworker", *Lane], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while ledger.read(redis).total("active") < 1 and time.monotonic() < deadline:
+            assert worker.poll() is None
+        worker.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(1.2)  # a second signal counts only a second after the first
+        worker.terminate()
+        worker.wait(20)
+        assert worker.returncode == 0
+    finally:
+        worker.kill()
+        worker.wait()
+    counts = ledger.read(redis)
+    assert (counts.total("waiting"), counts.total("active"), counts.unexplained) == (1, 0, 0)
+    assert redis.smembers("rq:workers") == set()
