@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from automations.matching import Rule, RuleSet
 from automations.models import Account, Automation
 from automations.replies import ActionError, parse_action
-from queueops import connections, database, metrics
+from queueops import connections, database, dispatch, metrics
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +50,12 @@ class AccountInfo:
 
 def load_account(instagram_id: str) -> AccountInfo | None:
     """The account, None when nobody connected it here. One query."""
-    account = Account.objects.filter(instagram_id=instagram_id).first()
+    account = Account.objects.select_related("workspace").filter(instagram_id=instagram_id).first()
     if account is None:
         return None
+    with contextlib.suppress(RedisError, OSError):
+        # The intake looks only in Redis, which may have lost it since the workspace was saved.
+        dispatch.set_vip(instagram_id, account.workspace.is_vip)
     return AccountInfo(
         id=str(account.pk),
         instagram_id=account.instagram_id,

