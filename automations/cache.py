@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import time
-import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +21,8 @@ from redis.exceptions import RedisError
 from automations.matching import Rule, RuleSet
 from automations.models import Account, Automation
 from automations.replies import ActionError, parse_action
-from queueops import connections, database, dispatch, metrics
+from queueops import connections, database, dispatch, loops, metrics
+from queueops.loops import PerLoop
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ class Cache:
         self._asked: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._evictions = 0
         self._listening = False
+        self._redis = connections.async_client()  # made before us, so closed after us
         self._listener = asyncio.create_task(self._listen())
 
     async def account(self, instagram_id: str) -> AccountInfo | None:
@@ -123,6 +124,10 @@ class Cache:
             self._known.clear()
         for key in [key for key in self._known if key[0] == instagram_id]:
             del self._known[key]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await loops.cancel(self._listener)
 
     async def _get(self, key: tuple[str, str], load: Callable[[], Awaitable[Any]]) -> Any:
         known = self._known.get(key)
@@ -148,7 +153,7 @@ class Cache:
     async def _listen(self) -> None:
         while True:
             try:
-                async with connections.async_client().pubsub() as pubsub:
+                async with self._redis.pubsub() as pubsub:
                     await pubsub.subscribe(CHANNEL)
                     self.evict(EVERYTHING)
                     await self._follow(pubsub)
@@ -170,15 +175,7 @@ class Cache:
                 self.evict(message["data"].decode())
 
 
-_caches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Cache] = weakref.WeakKeyDictionary()
-
-
-def cache() -> Cache:
-    """The running loop's cache."""
-    loop = asyncio.get_running_loop()
-    if loop not in _caches:
-        _caches[loop] = Cache()
-    return _caches[loop]
+cache = PerLoop(Cache, Cache.close)
 
 
 def publish_eviction(instagram_id: str = EVERYTHING) -> None:

@@ -107,19 +107,21 @@ class Automation(models.Model):
 
 
 class Contact(models.Model):
-    """A person who wrote to or commented on one account (Instagram-scoped ids differ from account to account)."""
+    """A person who wrote to or commented on one account (Instagram-scoped ids differ from account to account).
 
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    The key is made of account and Instagram-scoped id (`people.contact_id`).
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="contacts")
     instagram_scoped_id = models.CharField("Instagram-scoped id", max_length=64)
     username = models.CharField(max_length=64, blank=True)
     first_seen_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        ordering = ["-id"]
-        constraints = [
-            models.UniqueConstraint(fields=["account", "instagram_scoped_id"], name="contact_per_account")
-        ]
+        ordering = ["-first_seen_at"]
+        constraints = [models.UniqueConstraint(fields=["account", "instagram_scoped_id"], name="contact_per_account")]
+        indexes = [models.Index(fields=["-first_seen_at"], name="contact_latest")]
 
     def __str__(self) -> str:
         return f"@{self.username}" if self.username else self.instagram_scoped_id
@@ -128,13 +130,13 @@ class Contact(models.Model):
 class Conversation(models.Model):
     """The thread with one contact: Meta lets us write until 24 hours after their last message."""
 
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    contact = models.OneToOneField(Contact, on_delete=models.CASCADE, related_name="conversation")
+    contact = models.OneToOneField(Contact, on_delete=models.CASCADE, primary_key=True, related_name="conversation")
     last_inbound_at = models.DateTimeField(null=True, blank=True)
     state = models.JSONField(default=dict, blank=True)
 
     class Meta:
-        ordering = ["-id"]
+        ordering = ["-last_inbound_at"]
+        indexes = [models.Index(fields=["-last_inbound_at"], name="conversation_latest")]
 
     def __str__(self) -> str:
         return f"Conversation with {self.contact}"

@@ -20,6 +20,12 @@ PAUSED_SECONDS = 300.0
 _app_paused_until = datetime.min.replace(tzinfo=UTC)
 
 
+def is_free(account: AccountInfo, now: datetime) -> bool:
+    """Whether the account may send."""
+    until = max(_app_paused_until, account.paused_until or now)
+    return until <= now and account.status == Account.Status.ACTIVE
+
+
 def check(account: AccountInfo, now: datetime) -> None:
     """Raises RetryLater while the account may not send."""
     until = max(_app_paused_until, account.paused_until or now)

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -46,19 +47,41 @@ Status = Delivery.Status
 GOES_ON = {Status.SENT, Status.UNCONFIRMED}
 
 
+CUT_OFF = {
+    "title": "The process stopped during the call: it may have been sent",
+    "verdict": Verdict.PROBABLY_SENT.value,
+}
+
 # Why a recorded delivery may not be sent, by whether the comment's one private reply is what it would have been.
 ALREADY = {True: "This comment already has its one private reply.", False: "Another run of this event has this step."}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """One run of one event: what every step needs."""
+    """One run of one event: what every step needs, and the last step's result until the next move writes it."""
 
     event: Event
     account: AccountInfo
     rule: Rule
-    started: records.Started
     happened_at: datetime
+    started: records.Started
+    unwritten: records.Result | None = None
+
+    async def move(self, delivery: records.NewDelivery | None = None, outcome: str = "", reason: str = "") -> bool:
+        """Write the result at hand together with what comes next; whether the delivery may be sent."""
+        result, self.unwritten = self.unwritten, None
+        return await database.writer(records.advance).submit(
+            records.Advance(
+                event_id=self.started.id,
+                event_key=self.event.key,
+                automation=self.rule.id,
+                is_new=self.started.is_new,
+                result=result,
+                delivery=delivery,
+                outcome=outcome,
+                reason=reason,
+            )
+        )
 
 
 async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
@@ -69,6 +92,8 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
     account = await cache().account(event.account)
     rules, decision = await _decide(event, account)
     outcome, reason = _outcome_before_sending(event, account, decision)
+    steps = _plan(event, account, decision.rule) if account and decision.rule and outcome == Outcome.PROCESSING else []
+    first = _first_delivery(event, account, steps, happened_at)
     started = await database.writer(records.start).submit(
         records.Start(
             event=event,
@@ -81,16 +106,17 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
             reason=reason,
             automation=decision.rule.id if decision.rule else None,
             rules=tuple(decision.looks),
+            delivery=first,
         )
     )
     if started.is_over:
         return Done.DUPLICATE if started.is_redelivery else Done.COMPLETED
     # What an earlier run began is continued with the rule it began with, so that no second rule answers as well.
     rule = rules.get(started.automation) if started.automation else decision.rule
-    if account is not None and rule is not None and outcome == Outcome.PROCESSING:
-        await _send(Run(event, account, rule, started, happened_at))
-    elif started.deliveries:
-        await _close(started, event, started.automation, started.deliveries, "Its automation is no longer active.")
+    if account is not None and rule is not None and (steps or started.deliveries):
+        if rule is not decision.rule:
+            steps = _plan(event, account, rule)
+        await _send(Run(event, account, rule, happened_at, started), steps, begun=first if started.may_send else None)
     return Done.COMPLETED
 
 
@@ -121,25 +147,10 @@ def _outcome_before_sending(event: Event, account: AccountInfo | None, decision:
     return (Outcome.PROCESSING, "") if decision.rule else (Outcome.NO_MATCH, "")
 
 
-async def _send(run: Run) -> None:
-    statuses = dict(run.started.deliveries)
-    reason = ""
-    for step in _plan(run):
-        status = statuses.get(step.step)
-        if status is None or status in (Status.FAILED, Status.SENDING):
-            status, why = await _one_step(run, step, status)
-            statuses[step.step] = status
-            reason = reason or why
-        if status not in GOES_ON:
-            break
-    await _close(run.started, run.event, run.rule.id, statuses, reason)
-
-
-def _plan(run: Run) -> list[Call | Refused]:
-    event = run.event
+def _plan(event: Event, account: AccountInfo, rule: Rule) -> list[Call | Refused]:
     comment_id = event.source_id if isinstance(event, Comment) else ""
     target = Target(
-        account=run.account.instagram_id,
+        account=account.instagram_id,
         person=event.person,
         comment_id=comment_id,
         # Meta attaches an answer to a reply to its top-level comment, and refuses one posted to the reply itself.
@@ -148,56 +159,96 @@ def _plan(run: Run) -> list[Call | Refused]:
     variables = {
         "username": getattr(event, "username", ""),
         "text": getattr(event, "text", ""),
-        "account": run.account.username,
+        "payload": getattr(event, "payload", ""),
+        "account": account.username,
     }
     # The same event always gets the same variant: a later attempt must not become another message.
-    return plan(run.rule.actions, target, variables, random.Random(event.key).choice)  # noqa: S311
+    return plan(rule.actions, target, variables, random.Random(event.key).choice)  # noqa: S311
 
 
-async def _one_step(run: Run, step: Call | Refused, earlier: str | None) -> tuple[str, str]:
-    """The step's new status and, unless it was sent, why."""
-    if earlier == Status.SENDING:
-        error = {"title": "The process stopped during the call: it may have been sent", "verdict": "probably_sent"}
-        await _advance(run, result=records.Result(step=step.step, status=Status.UNCONFIRMED, error=error))
-        return Status.UNCONFIRMED, error["title"]
-    if isinstance(step, Refused):
-        return await _skip(run, step, {}, step.reason)
-    now = datetime.now(UTC)
-    closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, run.started.last_inbound_at)
-    if closes is None or now > closes:
-        return await _skip(run, step, step.body, windows.closed_reason(step.kind, closes))
-    pacing.check(run.account, now)
-    return await _call(run, step)
+def _first_delivery(
+    event: Event, account: AccountInfo | None, steps: list[Call | Refused], happened_at: datetime
+) -> records.NewDelivery | None:
+    """The first step, to be recorded together with the event, if all that could stand against it is known already."""
+    if account is None or not steps or not isinstance(steps[0], Call) or not pacing.is_free(account, datetime.now(UTC)):
+        return None
+    if steps[0].kind == Delivery.Kind.PUBLIC_REPLY:
+        return None  # never urgent, and not always possible
+    closes = windows.closes_at(steps[0].kind, event.kind, happened_at, None)
+    return _delivery(steps[0]) if closes is not None and datetime.now(UTC) <= closes else None
 
 
-async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], reason: str) -> tuple[str, str]:
-    delivery = records.NewDelivery(
-        step=step.step,
-        kind=step.kind,
-        recipient=step.recipient,
-        body=body,
-        status=Status.SKIPPED,
-        error={"title": reason, "verdict": "reject"},
-    )
-    await _advance(run, delivery=delivery)
-    return Status.SKIPPED, reason
-
-
-async def _call(run: Run, call: Call) -> tuple[str, str]:
-    delivery = records.NewDelivery(
+def _delivery(call: Call) -> records.NewDelivery:
+    return records.NewDelivery(
         step=call.step,
         kind=call.kind,
         recipient=call.recipient,
         body=call.body,
         once_key=f"private_reply:{call.recipient}" if call.kind == Delivery.Kind.PRIVATE_REPLY else None,
     )
-    if not await _advance(run, delivery=delivery):
+
+
+async def _send(run: Run, steps: list[Call | Refused], begun: records.NewDelivery | None) -> None:
+    statuses = dict(run.started.deliveries)
+    reason = ""
+    for step in steps:
+        status = statuses.get(step.step)
+        if status is None or status in (Status.FAILED, Status.SENDING):
+            is_begun = begun is not None and begun.step == step.step
+            status, why = await _one_step(run, step, status, is_begun=is_begun)
+            statuses[step.step] = status
+            reason = reason or why
+        if status not in GOES_ON:
+            break
+    await run.move(outcome=_outcome(statuses.values()), reason=reason)
+
+
+async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_begun: bool) -> tuple[str, str]:
+    """The step's new status and, unless it was sent, why."""
+    if earlier == Status.SENDING:
+        run.unwritten = records.Result(step=step.step, status=Status.UNCONFIRMED, error=CUT_OFF)
+        return Status.UNCONFIRMED, CUT_OFF["title"]
+    if isinstance(step, Refused):
+        return await _skip(run, step, {}, step.reason)
+    if step.kind == Delivery.Kind.PUBLIC_REPLY and run.event.kind is Kind.LIVE_COMMENT:
+        return await _skip(run, step, step.body, "Instagram takes no public replies to comments on a live video.")
+    if is_begun:
+        return await _call(run, step)
+    now = datetime.now(UTC)
+    closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, run.started.last_inbound_at)
+    if closes is None or now > closes:
+        return await _skip(run, step, step.body, windows.closed_reason(step.kind, closes))
+    try:
+        pacing.check(run.account, now)
+    except RetryLater:
+        await run.move()
+        raise
+    delivery = _delivery(step)
+    if not await run.move(delivery=delivery):
         return Status.SKIPPED, ALREADY[delivery.once_key is not None]
+    return await _call(run, step)
+
+
+async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], reason: str) -> tuple[str, str]:
+    await run.move(
+        delivery=records.NewDelivery(
+            step=step.step,
+            kind=step.kind,
+            recipient=step.recipient,
+            body=body,
+            status=Status.SKIPPED,
+            error={"title": reason, "verdict": Verdict.REJECT.value},
+        )
+    )
+    return Status.SKIPPED, reason
+
+
+async def _call(run: Run, call: Call) -> tuple[str, str]:
     try:
         answer = await graph.client().send(call.path, call.body, run.account.token)
     except graph.GraphError as error:
         return await _refused(run, call, error)
-    await _advance(run, result=records.Result(step=call.step, status=Status.SENT, message_id=answer.message_id))
+    run.unwritten = records.Result(step=call.step, status=Status.SENT, message_id=answer.message_id)
     return Status.SENT, ""
 
 
@@ -205,7 +256,8 @@ async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, 
     """Record what Meta said, and turn it into what happens next."""
     uncertain = error.verdict is Verdict.PROBABLY_SENT
     status = Status.UNCONFIRMED if uncertain else Status.FAILED
-    await _advance(run, result=records.Result(step=call.step, status=status, error=error.as_json()))
+    run.unwritten = records.Result(step=call.step, status=status, error=error.as_json())
+    await run.move()
     if uncertain:
         return status, error.title
     if error.verdict in (Verdict.WAIT, Verdict.PAUSE_ACCOUNT, Verdict.NEEDS_OWNER):
@@ -217,27 +269,7 @@ async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, 
     raise Reject(str(error), error.cause())
 
 
-async def _advance(run: Run, **move: Any) -> bool:
-    return await database.writer(records.advance).submit(
-        records.Advance(event_id=run.started.id, event_key=run.event.key, automation=run.rule.id, **move)
-    )
-
-
-async def _close(
-    started: records.Started, event: Event, automation: str, statuses: dict[int, str], reason: str
-) -> None:
-    await database.writer(records.advance).submit(
-        records.Advance(
-            event_id=started.id,
-            event_key=event.key,
-            automation=automation,
-            outcome=_outcome(statuses.values()),
-            reason=reason,
-        )
-    )
-
-
-def _outcome(statuses: Any) -> str:
+def _outcome(statuses: Iterable[str]) -> str:
     """The event's outcome: the least certain of what was sent, `skipped` when nothing was."""
     found = set(statuses)
     if found & {Status.UNCONFIRMED, Status.SENDING}:

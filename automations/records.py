@@ -1,31 +1,46 @@
-"""What is written down about an event while it is processed. Each function takes many items and one transaction.
+"""What is written down about events while they are processed: many events at a time, a handful of statements each time.
 
 The rows are the guard: an event's key is unique, a delivery is unique per event, automation and step, and a private
 reply per comment. A delivery is committed as `sending` before its call, so a crash leaves evidence, never a doubt
-about whether there may have been a call.
+about whether there may have been a call. Two processes that write the same row at the same instant: one of them gets
+an IntegrityError, its transaction is undone, and its next attempt sees the other's row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
-from django.db.models.functions import Greatest
+from django.db.models import Case, Q, TextField, Value, When
 from django.utils import timezone
 
-from automations import events
+from automations import events, people
 from automations.cache import AccountInfo
-from automations.models import Contact, Conversation, Delivery, Event
-from automations.windows import OPENS_WINDOW
+from automations.models import Delivery, Event
 from queueops import deadletters
 from queueops.jobs import Failure
+from queueops.keys import new_id
 
 TEXT_CHARACTERS = 4000
+
+Status = Delivery.Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """One step on its way out, or one that will not go (`status` skipped)."""
+
+    step: int
+    kind: str
+    recipient: str
+    body: dict[str, Any]
+    status: str = Status.SENDING
+    error: dict[str, Any] | None = None
+    once_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,31 +57,24 @@ class Start:
     reason: str = ""
     automation: str | None = None
     rules: tuple[Any, ...] = ()
+    delivery: NewDelivery | None = None  # the first step, where nothing that we do not know yet stands against it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The event's row, and what an earlier run of it left behind: deliveries by step, and whose they are."""
+    """The event's row, and what an earlier run of it left behind: deliveries by step, and whose they are.
+
+    may_send: whether `Start.delivery` was written and may be sent.
+    """
 
     id: UUID
     is_over: bool = False
     is_redelivery: bool = False
+    is_new: bool = True
+    may_send: bool = False
     last_inbound_at: datetime | None = None
     deliveries: dict[int, str] = field(default_factory=dict)
     automation: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDelivery:
-    """One step on its way out."""
-
-    step: int
-    kind: str
-    recipient: str
-    body: dict[str, Any]
-    status: str = Delivery.Status.SENDING
-    error: dict[str, Any] | None = None
-    once_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +94,7 @@ class Advance:
     event_id: UUID
     event_key: str
     automation: str
+    is_new: bool
     result: Result | None = None
     delivery: NewDelivery | None = None
     outcome: str = ""
@@ -93,33 +102,37 @@ class Advance:
 
 
 def start(items: Sequence[Start]) -> list[Started]:
-    """Open the events' rows and keep the conversations up to date; nothing of this has left the house yet."""
+    """Open the events' rows and keep the conversations up to date; in one transaction."""
     with transaction.atomic():
-        return [_start(item) for item in items]
+        known = {row.key: row for row in Event.objects.filter(key__in={item.event.key for item in items})}
+        inbound = people.note(
+            (item.account.id, item.event, item.happened_at)
+            for item in items
+            if item.account is not None and item.event.person
+        )
+        fresh = {item.event.key: _row(item) for item in items if item.event.key not in known}
+        Event.objects.bulk_create(fresh.values())
+        sendable = _begin(
+            _New(fresh[item.event.key].pk, item.automation, item.delivery)
+            for item in items
+            if item.event.key in fresh and item.automation and item.delivery
+        )
+        return [
+            _started_anew(item, known[item.event.key], inbound.get(people.contact_key(item.account, item.event)))
+            if item.event.key in known
+            else Started(
+                id=fresh[item.event.key].pk,
+                may_send=fresh[item.event.key].pk in sendable,
+                last_inbound_at=inbound.get(people.contact_key(item.account, item.event)),
+            )
+            for item in items
+        ]
 
 
-def _start(item: Start) -> Started:
-    last_inbound_at = _note_person(item, item.account) if item.account and item.event.person else None
-    row = Event.objects.filter(key=item.event.key).only("id", "receipt", "outcome").first()
-    if row is None:
-        row = _insert(item)
-    elif row.is_final:
-        return Started(id=row.pk, is_over=True, is_redelivery=row.receipt != item.receipt)
-    else:
-        _decide_again(row.pk, item)
-    earlier = list(Delivery.objects.filter(event_id=row.pk).values_list("automation_key", "step", "status"))
-    return Started(
-        id=row.pk,
-        last_inbound_at=last_inbound_at,
-        deliveries={step: status for _, step, status in earlier},
-        automation=earlier[0][0] if earlier else "",
-    )
-
-
-def _insert(item: Start) -> Event:
+def _row(item: Start) -> Event:
     event = item.event
     now = timezone.now()
-    return Event.objects.create(
+    return Event(
         key=event.key,
         receipt=item.receipt,
         kind=event.kind.value,
@@ -140,10 +153,12 @@ def _insert(item: Start) -> Event:
     )
 
 
-def _decide_again(row_id: UUID, item: Start) -> None:
-    """A later attempt decides anew: the rules may have changed since."""
+def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> Started:
+    """An event that has a row: a redelivery of one that is over, or a later attempt, which decides anew."""
+    if row.is_final:
+        return Started(id=row.pk, is_over=True, is_redelivery=row.receipt != item.receipt, is_new=False)
     final = item.outcome in Event.FINAL
-    Event.objects.filter(pk=row_id).update(
+    Event.objects.filter(pk=row.pk).update(
         outcome=item.outcome,
         reason=item.reason,
         automation_id=item.automation,
@@ -152,84 +167,116 @@ def _decide_again(row_id: UUID, item: Start) -> None:
         finished_at=timezone.now() if final else None,
     )
     if final:
-        deadletters.resolve([item.event.key])
-
-
-def _note_person(item: Start, account: AccountInfo) -> datetime | None:
-    """Keep contact and conversation; answers when the person last wrote, this event included."""
-    username = getattr(item.event, "username", "")[:64]
-    contact, created = Contact.objects.get_or_create(
-        account_id=account.id,
-        instagram_scoped_id=item.event.person[:64],
-        defaults={"username": username},
+        deadletters.resolve([row.key])
+    earlier = list(Delivery.objects.filter(event_id=row.pk).values_list("automation_key", "step", "status"))
+    return Started(
+        id=row.pk,
+        is_new=False,
+        last_inbound_at=last_inbound_at,
+        deliveries={step: status for _, step, status in earlier},
+        automation=earlier[0][0] if earlier else "",
     )
-    if username and not created and contact.username != username:
-        Contact.objects.filter(pk=contact.pk).update(username=username)
-    inbound = item.happened_at if item.event.kind in OPENS_WINDOW else None
-    conversation, created = Conversation.objects.get_or_create(contact=contact, defaults={"last_inbound_at": inbound})
-    known = conversation.last_inbound_at
-    if inbound is None or created or (known is not None and known >= inbound):
-        return known
-    later = Greatest("last_inbound_at", inbound) if known else inbound
-    Conversation.objects.filter(pk=conversation.pk).update(last_inbound_at=later)
-    return inbound
 
 
 def advance(items: Sequence[Advance]) -> list[bool]:
-    """Write the moves down. Answers for each whether its delivery may be sent: False when another run has it.
-
-    Raises IntegrityError when two processes insert the same delivery at the same instant.
-    """
+    """Write the moves down, in one transaction; for each whether its delivery may be sent (another run may have it)."""
     with transaction.atomic():
-        return [_advance(item) for item in items]
+        _end_deliveries([(item, item.result) for item in items if item.result is not None])
+        sendable = _begin(_New(item.event_id, item.automation, item.delivery) for item in items if item.delivery)
+        _close_events([item for item in items if item.outcome])
+    return [item.delivery is None or item.event_id in sendable for item in items]
 
 
-def _advance(item: Advance) -> bool:
-    if item.result is not None:
-        _end_delivery(item, item.result)
-    may_send = _begin_delivery(item, item.delivery) if item.delivery is not None else True
-    if item.outcome:
-        Event.objects.filter(pk=item.event_id).update(
-            outcome=item.outcome, reason=item.reason[:300], finished_at=timezone.now()
+def _end_deliveries(results: Sequence[tuple[Advance, Result]]) -> None:
+    now = timezone.now()
+    sent = [(item, result) for item, result in results if result.status == Status.SENT]
+    if sent:
+        # An event has one step in flight, so event and status name the row.
+        message_id = Case(
+            *(When(event_id=item.event_id, then=Value(result.message_id)) for item, result in sent),
+            output_field=TextField(),
         )
-        deadletters.resolve([item.event_key])
-    return may_send
+        Delivery.objects.filter(event_id__in=[item.event_id for item, _ in sent], status=Status.SENDING).update(
+            status=Status.SENT, message_id=message_id, error=None, finished_at=now
+        )
+    for item, result in results:
+        if result.status != Status.SENT:
+            Delivery.objects.filter(event_id=item.event_id, automation_key=item.automation, step=result.step).update(
+                status=result.status, error=result.error, finished_at=now
+            )
 
 
-def _end_delivery(item: Advance, result: Result) -> None:
-    Delivery.objects.filter(event_id=item.event_id, automation_key=item.automation, step=result.step).update(
-        status=result.status, message_id=result.message_id, error=result.error, finished_at=timezone.now()
+@dataclass(frozen=True, slots=True)
+class _New:
+    event_id: UUID
+    automation: str
+    delivery: NewDelivery
+
+
+def _begin(news: Iterable[_New]) -> set[UUID]:
+    """Write the deliveries; the events whose delivery is ours to send."""
+    wanted = list(news)
+    if not wanted:
+        return set()
+    existing = Delivery.objects.filter(
+        Q(event_id__in=[new.event_id for new in wanted])
+        | Q(once_key__in=[new.delivery.once_key for new in wanted if new.delivery.once_key])
+    )
+    by_step = {(row.event_id, row.automation_key, row.step): row for row in existing}
+    used = {row.once_key: row for row in by_step.values() if row.once_key}
+    rows = []
+    sendable = set()
+    for new in wanted:
+        found = by_step.get((new.event_id, new.automation, new.delivery.step))
+        if found is None and (new.delivery.once_key is None or new.delivery.once_key not in used):
+            row = _delivery_row(new)
+            rows.append(row)
+            if row.once_key:
+                used[row.once_key] = row
+            sendable.add(new.event_id)
+        elif found is not None and _reopen(found, new.delivery):
+            sendable.add(new.event_id)
+    Delivery.objects.bulk_create(rows)
+    return sendable
+
+
+def _delivery_row(new: _New) -> Delivery:
+    delivery = new.delivery
+    return Delivery(
+        id=new_id(),
+        event_id=new.event_id,
+        automation_id=new.automation,
+        automation_key=new.automation,
+        step=delivery.step,
+        kind=delivery.kind,
+        recipient=delivery.recipient[:255],
+        body=delivery.body,
+        status=delivery.status,
+        error=delivery.error,
+        once_key=delivery.once_key,
+        finished_at=None if delivery.status == Status.SENDING else timezone.now(),
     )
 
 
-def _begin_delivery(item: Advance, new: NewDelivery) -> bool:
-    same_step = Q(event_id=item.event_id, automation_key=item.automation, step=new.step)
-    taken = Q(once_key=new.once_key) if new.once_key else Q(pk__in=[])
-    existing = Delivery.objects.filter(same_step | taken).first()
-    if existing is None:
-        Delivery.objects.create(
-            event_id=item.event_id,
-            automation_id=item.automation,
-            automation_key=item.automation,
-            step=new.step,
-            kind=new.kind,
-            recipient=new.recipient[:255],
-            body=new.body,
-            status=new.status,
-            error=new.error,
-            once_key=new.once_key,
-            finished_at=None if new.status == Delivery.Status.SENDING else timezone.now(),
-        )
-        return True
-    # Meta refused this step before: it was certainly not sent, so it may be tried once more. Whoever changes the row
-    # first may send.
-    reopened = Delivery.objects.filter(pk=existing.pk, status=Delivery.Status.FAILED, event_id=item.event_id)
-    return bool(reopened.update(status=new.status, error=new.error, body=new.body, finished_at=None))
+def _reopen(found: Delivery, delivery: NewDelivery) -> bool:
+    """Try once more what Meta refused before, and so certainly was not sent; who changes the row first may send."""
+    refused = Delivery.objects.filter(pk=found.pk, status=Status.FAILED)
+    return bool(refused.update(status=delivery.status, error=delivery.error, body=delivery.body, finished_at=None))
+
+
+def _close_events(items: Sequence[Advance]) -> None:
+    endings: dict[tuple[str, str], list[UUID]] = {}
+    for item in items:
+        endings.setdefault((item.outcome, item.reason[:300]), []).append(item.event_id)
+    for (outcome, reason), ids in endings.items():
+        Event.objects.filter(pk__in=ids).update(outcome=outcome, reason=reason, finished_at=timezone.now())
+    retried = [item.event_key for item in items if not item.is_new]
+    if retried:
+        deadletters.resolve(retried)
 
 
 def note_failure(event: events.Event, receipt: dict[str, Any], failure: Failure) -> None:
     """Show the failed attempt on the event, which may not have a row yet."""
-    outcome = Event.Outcome.DEAD if failure.dead else Event.Outcome.RETRYING
     attempt = {
         "at": failure.at.isoformat(),
         "attempt": failure.attempt,
@@ -252,7 +299,8 @@ def note_failure(event: events.Event, receipt: dict[str, Any], failure: Failure)
             },
         )
         if not row.is_final:
-            row.outcome, row.reason = outcome, failure.reason[:300]
+            row.outcome = Event.Outcome.DEAD if failure.dead else Event.Outcome.RETRYING
+            row.reason = failure.reason[:300]
             row.finished_at = failure.at if failure.dead else None
             row.attempts = [*row.attempts, attempt]
             row.save(update_fields=["outcome", "reason", "finished_at", "attempts"])

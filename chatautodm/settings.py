@@ -18,6 +18,10 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
+from chatautodm.console_settings import FORMAT_MODULE_PATH as FORMAT_MODULE_PATH
+from chatautodm.console_settings import LOGIN_REDIRECT_URL as LOGIN_REDIRECT_URL
+from chatautodm.console_settings import UNFOLD as UNFOLD
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
@@ -185,8 +189,7 @@ USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-# The web server serves what the installed apps ship, without a collectstatic step.
+# The web server serves what the installed apps ship: there is no STATIC_ROOT and no collectstatic step.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import weakref
 from pathlib import Path
 
 from django.conf import settings
@@ -15,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from queueops import embedded
+from queueops.loops import PerLoop
 
 CONNECT_SECONDS = 2.0
 # Longer than the longest blocking wait of the worker; a dead peer is noticed by the connection's end long before.
@@ -22,7 +21,6 @@ ANSWER_SECONDS = 15.0
 
 _lock = threading.Lock()
 _client: Redis | None = None
-_async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis] = weakref.WeakKeyDictionary()
 
 
 def ensure_server() -> None:
@@ -47,22 +45,14 @@ def client() -> Redis:
         return _client
 
 
-def async_client() -> AsyncRedis:
-    """The running loop's client (a stock RQ worker runs every coroutine on a loop of its own)."""
-    loop = asyncio.get_running_loop()
-    if loop not in _async_clients:
-        ensure_server()
-        _async_clients[loop] = AsyncRedis.from_url(
-            settings.QUEUE_REDIS_URL,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            retry=AsyncRetry(NoBackoff(), 0),
-        )
-    return _async_clients[loop]
+def _make_async_client() -> AsyncRedis:
+    ensure_server()
+    return AsyncRedis.from_url(
+        settings.QUEUE_REDIS_URL,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
 
 
-async def close_async_client() -> None:
-    """Close the running loop's client, before the loop ends."""
-    client = _async_clients.pop(asyncio.get_running_loop(), None)
-    if client is not None:
-        await client.aclose()
+async_client = PerLoop(_make_async_client, AsyncRedis.aclose)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+
+from queueops.loops import PerLoop
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,14 +110,12 @@ def _settle(future: asyncio.Future[Any], result: Any) -> None:
         future.set_result(result)
 
 
-_writers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Writer[Any, Any]]] = (
-    weakref.WeakKeyDictionary()
-)
+_writers: PerLoop[dict[Any, Writer[Any, Any]]] = PerLoop(dict)
 
 
 def writer(write: Callable[[Sequence[Item]], Sequence[Result]]) -> Writer[Item, Result]:
     """The running loop's writer for this function."""
-    writers = _writers.setdefault(asyncio.get_running_loop(), {})
+    writers = _writers()
     if write not in writers:
         writers[write] = Writer(write)
     return writers[write]

@@ -8,7 +8,6 @@ the event loop of the ASGI edge, `dispatch_sync` for Django's view.
 from __future__ import annotations
 
 import asyncio
-import weakref
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from redis.exceptions import RedisError
 from queueops import connections, metrics
 from queueops.jobs import Batch, Job, Receipt
 from queueops.keys import new_id
+from queueops.loops import PerLoop
 
 VIP_KEY = "cad:vip"  # tenants whose jobs go one lane up
 KEPT_KEY = "cad:kept"  # a stream of what nobody could use, for the console
@@ -190,15 +190,15 @@ class GroupCommit:
         return _receipts(group, answers)
 
 
-_commits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, GroupCommit] = weakref.WeakKeyDictionary()
+_group_commit = PerLoop(lambda: GroupCommit(connections.async_client()))
 
 
 async def dispatch(batch: Batch) -> Receipt:
-    """Keep the batch together with those of concurrent callers on this loop. Raises Unavailable."""
-    loop = asyncio.get_running_loop()
-    if loop not in _commits:
-        _commits[loop] = GroupCommit(connections.async_client())
-    return await _commits[loop].submit(batch)
+    """Keep the batch together with those of concurrent callers on this loop.
+
+    Raises Unavailable, or TypeError when a payload is not JSON.
+    """
+    return await _group_commit().submit(batch)
 
 
 def dispatch_sync(batch: Batch) -> Receipt:

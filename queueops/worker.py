@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 import uvloop
@@ -33,7 +33,7 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import BaseWorker
 
-from queueops import connections, database, ledger, metrics, moves, recovery
+from queueops import connections, database, ledger, loops, metrics, moves, recovery
 from queueops.deadletters import rq_now
 from queueops.keys import new_id
 from queueops.runner import Claimed, Settled, run
@@ -121,11 +121,11 @@ class LaneWorker(BaseWorker):
         self._idle_since = time.monotonic()
         self._execution_prefix = new_id().hex
         self._install_loop_signals()
-        with self._beside(self._heartbeats(), self._upkeep(), *(self._listen(queue) for queue in self.queues)):
+        async with self._beside(self._heartbeats(), self._upkeep(), *(self._listen(queue) for queue in self.queues)):
             while not self._is_over():
                 await self._step()
             await self._finish_running()
-        await connections.close_async_client()
+        await loops.close_all()
 
     def _is_over(self) -> bool:
         if self._stopping:
@@ -250,10 +250,7 @@ class LaneWorker(BaseWorker):
             self._wake.clear()
             await self._rest()
             await self._settle_until_done()
-        for task in list(self._running):
-            task.cancel()
-        if self._running:
-            await asyncio.wait(list(self._running))
+        await loops.cancel(*self._running)
         await self._settle_until_done()
 
     async def _settle_until_done(self) -> None:
@@ -266,14 +263,13 @@ class LaneWorker(BaseWorker):
 
     # --- Beside the loop ---------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _beside(self, *coroutines: Coroutine[Any, Any, None]) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _beside(self, *coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
+            await loops.cancel(*tasks)
 
     async def _listen(self, queue: Queue) -> None:
         """While the worker rests: notice at once that this lane has a job, whoever put it there, without taking it.

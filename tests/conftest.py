@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
-from django.test.utils import setup_databases, teardown_databases
+from django.test.utils import setup_databases
 from redis import Redis
 
-from queueops import connections, database
+from queueops import connections, database, loops
 
 T = TypeVar("T")
 
@@ -17,11 +17,9 @@ T = TypeVar("T")
 def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database, also for tests that use it from other processes and so carry no mark for pytest-django."""
     with django_db_blocker.unblock():
-        config = setup_databases(verbosity=0, interactive=False, aliases={"default"})
-    yield
+        setup_databases(verbosity=0, interactive=False, aliases={"default"})
+    yield  # and no teardown: its server goes away with the suite
     database.close()
-    with django_db_blocker.unblock():
-        teardown_databases(config, verbosity=0)
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def run() -> Callable[[Coroutine[Any, Any, T]], T]:
         try:
             return await coroutine
         finally:
-            await connections.close_async_client()
+            await loops.close_all()
 
     return lambda coroutine: asyncio.run(closing(coroutine))
 

@@ -20,7 +20,6 @@ from webhooks.signature import sign
 
 pytestmark = [
     pytest.mark.urls("webhooks.urls"),
-    pytest.mark.filterwarnings("ignore:No directory at"),  # WhiteNoise asks for collected static files
 ]
 
 SUBSCRIBE = "hub.mode=subscribe&hub.verify_token={}&hub.challenge={}"

@@ -1,0 +1,209 @@
+"""The Graph API's sending calls: exactly the requests of FACTS section 5, one pooled session for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import aiohttp
+import orjson
+from django.conf import settings
+from yarl import URL
+
+from automations.graph_errors import NO_ANSWER, NOT_SENT, TABLE, Ruling, Scope, Verdict, number, rule_on
+from queueops.errors import Cause
+
+MAX_ANSWER_BYTES = 65_536
+MAX_STATED_WAIT_SECONDS = 24 * 3600
+# A server that closes an idle connection just as we write on it leaves us not knowing; the less idle, the rarer.
+KEEPALIVE_SECONDS = 15.0
+# Counted in minutes (FACTS section 7). Read as text, since Meta's own sample repeats a key of the JSON.
+REGAIN_MINUTES = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d{1,6})')
+PATH = re.compile(r"[A-Za-z0-9_]+/[a-z_]+")
+TOKEN_LIKE = re.compile(r"\b(?:IG|EAA)[A-Za-z0-9_-]{20,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Sent. Both ids are "" when Meta answered 200 with a body nobody can read: it is sent all the same."""
+
+    message_id: str
+    recipient_id: str
+
+
+class GraphError(Exception):
+    """A call that was refused, or whose outcome is unknown; `verdict` says what to do (see `Verdict`).
+
+    status: HTTP's, 0 without an answer. code, subcode: Meta's, 0 when it gave none. message: Meta's own words, at most
+    300 characters, never with a token in it. wait_seconds: Meta's stated wait, else the table's, else None.
+    """
+
+    def __init__(self, ruling: Ruling, status: int = 0, error: dict[str, Any] | None = None, message: str = "") -> None:
+        error = error or {}
+        self.status = status
+        self.code = number(error.get("code"))
+        self.subcode = number(error.get("error_subcode"))
+        self.trace_id = _without("", str(error.get("fbtrace_id") or ""))[:64]
+        self.title = ruling.title
+        self.message = message
+        self.verdict = ruling.verdict
+        self.who = ruling.who
+        self.scope = ruling.scope
+        self.wait_seconds = ruling.wait_seconds
+        super().__init__(f"{ruling.title}: {message}" if message else ruling.title)
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept on the delivery and shown by the API."""
+        return {
+            "title": self.title,
+            "verdict": self.verdict.value,
+            "who": self.who.value,
+            "scope": self.scope.value,
+            "status": self.status,
+            "code": self.code,
+            "subcode": self.subcode,
+            "message": self.message,
+            "wait_seconds": self.wait_seconds,
+            "trace_id": self.trace_id,
+        }
+
+    def cause(self) -> Cause:
+        return Cause(title=self.title, verdict=self.verdict.value, code=self.code, subcode=self.subcode)
+
+
+class GraphClient:
+    """Sends; belongs to the event loop that it is first used on, and closes with it."""
+
+    def __init__(self) -> None:
+        connect, read = settings.GRAPH_CONNECT_TIMEOUT_SECONDS, settings.GRAPH_READ_TIMEOUT_SECONDS
+        self._base = f"{settings.GRAPH_API_URL}/{settings.GRAPH_API_VERSION}"
+        self._timeout = aiohttp.ClientTimeout(total=connect + read, connect=connect, sock_read=read)
+        self._session: aiohttp.ClientSession | None = None
+        self._closer: AsyncGenerator[None, None] | None = None
+
+    async def send(self, path: str, body: dict[str, Any], token: str) -> Answer:
+        """POST `body` to `<account id>/messages` or `<comment id>/replies`. Raises GraphError."""
+        _check(path, token)
+        session = self._session or await self._open()
+        try:
+            async with session.post(
+                URL(f"{self._base}/{path}", encoded=True),
+                data=orjson.dumps(body),
+                headers={"Authorization": f"Bearer {token}"},
+                allow_redirects=False,  # a redirected POST could be sent twice, and would carry the token elsewhere
+            ) as response:
+                status, headers = response.status, response.headers
+                content = await _read(response)
+        # `from None`: aiohttp's errors may carry the request's headers, and so the token, into a traceback's reader.
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise GraphError(NOT_SENT, message=_without(token, str(error))) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # Also a kept-alive connection closed while idle, which looks the same. aiohttp never repeats a POST itself.
+            raise GraphError(NO_ANSWER, message=_without(token, f"{type(error).__name__}: {error}")) from None
+        answer = _as_object(content)
+        if status >= 300 or answer.get("error"):
+            raise _refusal(status, answer, headers.get("X-Business-Use-Case-Usage", ""), body, token)
+        return Answer(
+            message_id=str(answer.get("message_id") or answer.get("id") or ""),
+            recipient_id=str(answer.get("recipient_id") or ""),
+        )
+
+    async def _open(self) -> aiohttp.ClientSession:
+        session = self._session = aiohttp.ClientSession(
+            # No limit: the worker bounds what is in flight; a second bound would only turn queueing into time-outs.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=60),
+            timeout=self._timeout,
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "ChatAutoDM"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        # A started async generator is finished by its loop's shutdown (`asyncio.run` does it), so nobody has to
+        # remember closing where each job has a loop of its own.
+        self._closer = self._close_at_the_end()
+        await anext(self._closer)
+        return session
+
+    async def _close_at_the_end(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            session, self._session = self._session, None
+            _clients.pop(asyncio.get_running_loop(), None)
+            if session is not None:
+                await session.close()
+
+    async def close(self) -> None:
+        """Close the pooled connections; the next `send` opens new ones."""
+        if self._closer is not None:
+            await self._closer.aclose()
+
+
+# Weak, and emptied by `close`: a loop that ended leaves nothing behind.
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, GraphClient] = WeakKeyDictionary()
+
+
+def client() -> GraphClient:
+    """The running loop's own client."""
+    loop = asyncio.get_running_loop()
+    found = _clients.get(loop)
+    if found is None:
+        found = _clients[loop] = GraphClient()
+    return found
+
+
+def _check(path: str, token: str) -> None:
+    if not PATH.fullmatch(path):
+        ruling = Ruling("The id is not one that Meta gives out", Verdict.REJECT)
+        raise GraphError(ruling, message=f"path {path[:80]!r} must be <id>/messages or <id>/replies")
+    if not (token.isascii() and token.isprintable() and token):
+        raise GraphError(TABLE[190, None], message="the stored access token is empty or holds control characters")
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body as far as it comes: once the status is known, a body cut short changes nothing about the outcome."""
+    content = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            content += chunk
+            if len(content) > MAX_ANSWER_BYTES:
+                break
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return b""
+    return bytes(content)
+
+
+def _as_object(content: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _refusal(status: int, answer: dict[str, Any], usage: str, body: dict[str, Any], token: str) -> GraphError:
+    found = answer.get("error")
+    # A plain string on some endpoints (FACTS section 8).
+    error = found if isinstance(found, dict) else {"message": found}
+    recipient = body.get("recipient")
+    private_reply = isinstance(recipient, dict) and "comment_id" in recipient
+    refusal = GraphError(
+        rule_on(status, error, private_reply), status, error, _without(token, str(error.get("message") or ""))
+    )
+    if refusal.scope is not Scope.CALL and refusal.verdict is Verdict.WAIT:
+        refusal.wait_seconds = _stated_wait(usage) or refusal.wait_seconds
+    return refusal
+
+
+def _stated_wait(usage: str) -> float | None:
+    """Seconds until Meta lets calls through again, from X-Business-Use-Case-Usage; None when it states none."""
+    seconds = max((60.0 * int(minutes) for minutes in REGAIN_MINUTES.findall(usage)), default=0.0)
+    return min(seconds, MAX_STATED_WAIT_SECONDS) or None
+
+
+def _without(token: str, text: str) -> str:
+    """At most 300 storable characters of `text`, with no token in it: Meta repeats a malformed one in its message."""
+    text = text.replace("\0", "")  # PostgreSQL keeps no NUL
+    return TOKEN_LIKE.sub("[token]", text.replace(token, "[token]") if token else text)[:300]

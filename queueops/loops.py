@@ -1,0 +1,62 @@
+"""One of each for an event loop: clients and tasks belong to the loop they were made on, and end with it.
+
+A worker has one loop for its whole life; a stock RQ worker runs every coroutine on a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_closers: dict[AbstractEventLoop, list[Callable[[], Awaitable[None]]]] = {}
+
+
+class PerLoop(Generic[T]):
+    """Calling it answers the running loop's one; `make` makes it at the first call, `close` ends it with the loop."""
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[Any]] | None = None) -> None:
+        self._make = make
+        self._close = close
+        self._made: dict[AbstractEventLoop, T] = {}
+
+    def __call__(self) -> T:
+        loop = asyncio.get_running_loop()
+        if loop not in self._made:
+            # What is made on a loop refers to it, so weak references would never let go of either.
+            _forget_closed(self._made)
+            _forget_closed(_closers)
+            self._made[loop] = self._make()
+            _closers.setdefault(loop, []).append(self._end)
+        return self._made[loop]
+
+    async def _end(self) -> None:
+        one = self._made.pop(asyncio.get_running_loop())
+        if self._close is not None:
+            await self._close(one)
+
+
+def _forget_closed(by_loop: dict[AbstractEventLoop, Any]) -> None:
+    for loop in [loop for loop in by_loop if loop.is_closed()]:
+        del by_loop[loop]
+
+
+async def close_all() -> None:
+    """End everything that was made for the running loop, the last made first."""
+    for close in reversed(_closers.pop(asyncio.get_running_loop(), [])):
+        await close()
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel the tasks and return when all have ended.
+
+    Once may not be enough: a client library that is just reading or disconnecting can swallow a cancellation.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.1)

@@ -1,0 +1,44 @@
+"""A workspace with an account, a rule and events, as rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from automations.models import Account, Automation, Delivery, Event, Workspace
+
+ACCOUNT = "17841456778752687"
+REPLY = [{"type": "private_reply", "text": "Here is the link"}]
+
+
+def account(**fields: Any) -> Account:
+    workspace, _ = Workspace.objects.get_or_create(name="Shop")
+    defaults = {"workspace": workspace, "instagram_id": ACCOUNT, "username": "demo.shop", "token": "IGsecret123"}
+    return Account.objects.create(**{**defaults, **fields})
+
+
+def automation(of: Account, **fields: Any) -> Automation:
+    defaults = {"name": "Comment link", "trigger": "comment", "keywords": ["link"], "actions": REPLY}
+    return Automation.objects.create(account=of, **{**defaults, **fields})
+
+
+def event(key: str = "k1", **fields: Any) -> Event:
+    defaults = {
+        "receipt": "r",
+        "kind": "comment",
+        "lane": "low",
+        "account": ACCOUNT,
+        "person": "8422491661125971",
+        "source_id": f"c_{key}",
+        "text": "nice <b>pic</b>",
+        "payload": {"kind": "comment", "text": "nice pic"},
+        "outcome": "no_match",
+        "received_at": timezone.now(),
+    }
+    return Event.objects.create(key=key, **{**defaults, **fields})
+
+
+def delivery(of: Event, **fields: Any) -> Delivery:
+    defaults = {"automation_key": "a", "step": 1, "kind": "private_reply", "recipient": "c1", "body": {"message": {}}}
+    return Delivery.objects.create(event=of, **{**defaults, **fields})
