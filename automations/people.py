@@ -22,17 +22,18 @@ def contact_id(account_id: str, person: str) -> uuid.UUID:
     return uuid.uuid5(NAMESPACE, f"{account_id}:{person}")
 
 
-def contact_key(account: AccountInfo | None, event: Event) -> uuid.UUID | None:
-    return contact_id(account.id, event.person) if account is not None and event.person else None
+def last_inbound(noted: dict[uuid.UUID, datetime | None], account: AccountInfo | None, event: Event) -> datetime | None:
+    """When the event's person last wrote, out of what `note` answered."""
+    return noted.get(contact_id(account.id, event.person)) if account is not None and event.person else None
 
 
-def note(notes: Iterable[Note]) -> dict[uuid.UUID | None, datetime | None]:
+def note(notes: Iterable[Note]) -> dict[uuid.UUID, datetime | None]:
     """Keep what the events (account id, event, when it happened) say about people.
 
     Answers for each contact when the person last wrote, these events included; None if never.
     """
-    people: dict[uuid.UUID | None, Note] = {}
-    inbound: dict[uuid.UUID | None, datetime | None] = {}
+    people: dict[uuid.UUID, Note] = {}
+    inbound: dict[uuid.UUID, datetime | None] = {}
     for account_id, event, happened_at in notes:
         key = contact_id(account_id, event.person)
         people[key] = (account_id, event, happened_at)
@@ -45,7 +46,7 @@ def note(notes: Iterable[Note]) -> dict[uuid.UUID | None, datetime | None]:
     return _write_conversations(people, inbound)
 
 
-def _write_contacts(people: dict[uuid.UUID | None, Note]) -> None:
+def _write_contacts(people: dict[uuid.UUID, Note]) -> None:
     rows = []
     for key, (account_id, event, _) in people.items():
         username = getattr(event, "username", "")[:USERNAME_CHARACTERS]
@@ -58,8 +59,8 @@ def _write_contacts(people: dict[uuid.UUID | None, Note]) -> None:
 
 
 def _write_conversations(
-    people: dict[uuid.UUID | None, Note], inbound: dict[uuid.UUID | None, datetime | None]
-) -> dict[uuid.UUID | None, datetime | None]:
+    people: dict[uuid.UUID, Note], inbound: dict[uuid.UUID, datetime | None]
+) -> dict[uuid.UUID, datetime | None]:
     known = dict(Conversation.objects.filter(contact_id__in=people).values_list("contact_id", "last_inbound_at"))
     latest = {key: _later(known.get(key), inbound.get(key)) for key in people}
     changed = [key for key in people if key not in known or latest[key] != known[key]]

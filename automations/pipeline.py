@@ -172,7 +172,7 @@ def _first_delivery(
     """The first step, to be recorded together with the event, if all that could stand against it is known already."""
     if account is None or not steps or not isinstance(steps[0], Call) or not pacing.is_free(account, datetime.now(UTC)):
         return None
-    if steps[0].kind == Delivery.Kind.PUBLIC_REPLY:
+    if steps[0].kind == "public_reply":
         return None  # never urgent, and not always possible
     closes = windows.closes_at(steps[0].kind, event.kind, happened_at, None)
     return _delivery(steps[0]) if closes is not None and datetime.now(UTC) <= closes else None
@@ -184,7 +184,7 @@ def _delivery(call: Call) -> records.NewDelivery:
         kind=call.kind,
         recipient=call.recipient,
         body=call.body,
-        once_key=f"private_reply:{call.recipient}" if call.kind == Delivery.Kind.PRIVATE_REPLY else None,
+        once_key=f"private_reply:{call.recipient}" if call.kind == "private_reply" else None,
     )
 
 
@@ -210,7 +210,7 @@ async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_b
         return Status.UNCONFIRMED, CUT_OFF["title"]
     if isinstance(step, Refused):
         return await _skip(run, step, {}, step.reason)
-    if step.kind == Delivery.Kind.PUBLIC_REPLY and run.event.kind is Kind.LIVE_COMMENT:
+    if step.kind == "public_reply" and run.event.kind is Kind.LIVE_COMMENT:
         return await _skip(run, step, step.body, "Instagram takes no public replies to comments on a live video.")
     if is_begun:
         return await _call(run, step)

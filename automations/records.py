@@ -22,7 +22,7 @@ from automations import events, people
 from automations.cache import AccountInfo
 from automations.models import Delivery, Event
 from queueops import deadletters
-from queueops.jobs import Failure
+from queueops.jobs import Failure, Verb
 from queueops.keys import new_id
 
 TEXT_CHARACTERS = 4000
@@ -105,7 +105,7 @@ def start(items: Sequence[Start]) -> list[Started]:
     """Open the events' rows and keep the conversations up to date; in one transaction."""
     with transaction.atomic():
         known = {row.key: row for row in Event.objects.filter(key__in={item.event.key for item in items})}
-        inbound = people.note(
+        noted = people.note(
             (item.account.id, item.event, item.happened_at)
             for item in items
             if item.account is not None and item.event.person
@@ -118,12 +118,12 @@ def start(items: Sequence[Start]) -> list[Started]:
             if item.event.key in fresh and item.automation and item.delivery
         )
         return [
-            _started_anew(item, known[item.event.key], inbound.get(people.contact_key(item.account, item.event)))
+            _started_anew(item, known[item.event.key], people.last_inbound(noted, item.account, item.event))
             if item.event.key in known
             else Started(
                 id=fresh[item.event.key].pk,
                 may_send=fresh[item.event.key].pk in sendable,
-                last_inbound_at=inbound.get(people.contact_key(item.account, item.event)),
+                last_inbound_at=people.last_inbound(noted, item.account, item.event),
             )
             for item in items
         ]
@@ -304,3 +304,10 @@ def note_failure(event: events.Event, receipt: dict[str, Any], failure: Failure)
             row.finished_at = failure.at if failure.dead else None
             row.attempts = [*row.attempts, attempt]
             row.save(update_fields=["outcome", "reason", "finished_at", "attempts"])
+
+
+def note_operator(event: events.Event, verb: Verb) -> None:
+    """An operator took the event's dead letter up: it waits again, or is over."""
+    outcome = {Verb.RETRIED: Event.Outcome.WAITING, Verb.DISCARDED: Event.Outcome.DISCARDED}[verb]
+    # Only what is still dead: a worker may be quicker than this.
+    Event.objects.filter(key=event.key, outcome=Event.Outcome.DEAD).update(outcome=outcome)

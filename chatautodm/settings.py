@@ -25,9 +25,7 @@ from chatautodm.console_settings import UNFOLD as UNFOLD
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
-MAKE_A_KEY = (
-    'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
-)
+MAKE_A_KEY = 'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
 environ.Env.read_env(BASE_DIR / ".env")
 env = environ.Env()
@@ -248,6 +246,9 @@ RQ_QUEUES = {
 }
 RQ = {"WORKER_CLASS": "queueops.worker.LaneWorker", "COMMIT_MODE": "auto"}
 RQ_SHOW_ADMIN_LINK = True
+
+# Imported by a worker at its start, so that the first customer does not wait for it.
+QUEUE_PRELOAD = ["automations.tasks.process_event"]
 
 USE_QUEUE_SYSTEM = boolean("USE_QUEUE_SYSTEM", default=True)
 QUEUE_CONCURRENCY = integer("QUEUE_CONCURRENCY", 200, at_least=1)

@@ -24,13 +24,17 @@ _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 
 
+def threads() -> int:
+    """How many threads talk to the database: one for SQLite, which has one writer anyway."""
+    return 1 if connection.vendor == "sqlite" else THREADS
+
+
 def pool() -> ThreadPoolExecutor:
-    """The threads that talk to the database: one for SQLite, which has one writer anyway."""
+    """The threads that talk to the database, each with a connection of its own."""
     global _pool
     with _lock:
         if _pool is None:
-            threads = 1 if connection.vendor == "sqlite" else THREADS
-            _pool = ThreadPoolExecutor(threads, thread_name_prefix="database")
+            _pool = ThreadPoolExecutor(threads(), thread_name_prefix="database")
         return _pool
 
 
@@ -39,10 +43,17 @@ def close() -> None:
     global _pool
     with _lock:
         ending, _pool = _pool, None
-    if ending is not None:
-        for _ in range(ending._max_workers):
-            ending.submit(connections.close_all)
-        ending.shutdown(wait=True)
+    if ending is None:
+        return
+    everybody = threading.Barrier(threads())
+    for _ in range(threads()):
+        ending.submit(_close_connections, everybody)
+    ending.shutdown(wait=True)
+
+
+def _close_connections(everybody: threading.Barrier) -> None:
+    everybody.wait()  # so that each thread does this once
+    connections.close_all()
 
 
 async def run(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -65,7 +76,7 @@ class Writer(Generic[Item, Result]):
     def __init__(self, write: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
         self._write = write
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
-        self._free = THREADS if connection.vendor != "sqlite" else 1
+        self._free = threads()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item) -> Result:

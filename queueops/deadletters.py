@@ -11,9 +11,10 @@ import orjson
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from queueops import connections, dispatch, moves
-from queueops.jobs import Failure
+from queueops.jobs import Failure, Verb
 from queueops.models import DeadLetter
 
 TRACEBACK_CHARACTERS = 20_000
@@ -67,7 +68,8 @@ def _retry(letter: DeadLetter, user: Any) -> bool:
     went = bool(
         revive(args=[rq_now(), letter.event, letter.lane, data, letter.func, timeout, dispatch.RQ_RETRIES_LEFT])
     )
-    _handled(letter, DeadLetter.Status.RETRIED, user)
+    if _handled(letter, DeadLetter.Status.RETRIED, user):
+        _tell(letter, Verb.RETRIED)
     return went
 
 
@@ -78,8 +80,19 @@ def discard(letters: Iterable[DeadLetter], user: Any = None) -> int:
     for letter in letters:
         if letter.status == DeadLetter.Status.DEAD and _handled(letter, DeadLetter.Status.DISCARDED, user):
             script(args=[letter.event, letter.lane])
+            _tell(letter, Verb.DISCARDED)
             n += 1
     return n
+
+
+def _tell(letter: DeadLetter, verb: Verb) -> None:
+    """Let the job's own side show it, too."""
+    try:
+        on_operator = getattr(import_string(letter.func), "on_operator", None)
+    except ImportError:  # a letter outlives the code that wrote it
+        return
+    if on_operator is not None:
+        on_operator(*letter.payload["args"], verb)
 
 
 def resolve(job_ids: Iterable[str]) -> None:

@@ -83,17 +83,29 @@ class Failure:
     cause: Cause | None = None
 
 
+class Verb(enum.StrEnum):
+    """What an operator did with a dead letter."""
+
+    RETRIED = "retried"
+    DISCARDED = "discarded"
+
+
 OnFailure = Callable[..., Awaitable[None]]
+OnOperator = Callable[..., None]
 
 
-def task(*, on_failure: OnFailure) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-    """Mark a coroutine function as a job whose failures are reported to `on_failure(*the job's arguments, failure)`.
+def task(
+    *, on_failure: OnFailure, on_operator: OnOperator | None = None
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """Mark a coroutine function as a job that wants to hear what happens to it.
 
-    Whatever fails, `on_failure` hears of it before the job moves: into the scheduled registry or the dead letters.
+    `on_failure(*the job's arguments, failure)` is awaited before a failed job moves into the scheduled registry or the
+    dead letters; `on_operator(*the job's arguments, verb)` is called when an operator moves its dead letter.
     """
 
     def mark(func: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         func.on_failure = on_failure  # type: ignore[attr-defined]
+        func.on_operator = on_operator  # type: ignore[attr-defined]
         return func
 
     return mark

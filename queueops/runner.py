@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 
 from queueops import context, database, deadletters, metrics
 from queueops.errors import JobError, RetryLater
-from queueops.jobs import Done, Failure
+from queueops.jobs import Done, Failure, OnFailure
 from queueops.retry import Policy
 
 logger = logging.getLogger(__name__)
@@ -50,10 +50,37 @@ class Settled:
     attempts: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the job's data says: the function by its path, and its arguments."""
+
+    path: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+def _work(data: bytes) -> Work:
+    """Raises ValueError when it is not what RQ's JSON serializer writes."""
+    path, _, args, kwargs = orjson.loads(data)
+    return Work(path, args, kwargs)
+
+
+def _unreadable(data: bytes) -> Work:
+    """Stands in for data that nobody can read, so that its dead letter can be written."""
+    return Work("", [data.decode(errors="replace").replace("\x00", "\ufffd")], {})
+
+
 @functools.cache
 def _function(path: str) -> Callable[..., Any]:
     function: Callable[..., Any] = import_string(path)
     return function
+
+
+def _on_failure(path: str) -> OnFailure | None:
+    try:
+        return getattr(_function(path), "on_failure", None)
+    except ImportError:
+        return None
 
 
 async def run(job: Claimed) -> Settled:
@@ -75,13 +102,13 @@ async def run(job: Claimed) -> Settled:
 
 
 async def _call(job: Claimed) -> Settled:
-    path, _, args, kwargs = orjson.loads(job.data)
-    function = _function(path)
+    work = _work(job.data)
+    function = _function(work.path)
     async with asyncio.timeout(job.timeout):
         if inspect.iscoroutinefunction(function):
-            done = await function(*args, **kwargs)
+            done = await function(*work.args, **work.kwargs)
         else:
-            done = await database.run(function, *args, **kwargs)
+            done = await database.run(function, *work.args, **work.kwargs)
     return Settled(job, Done(done or Done.COMPLETED).value)
 
 
@@ -112,12 +139,15 @@ async def _failed(job: Claimed, attempt: int, error: Exception) -> Settled:
 
 
 async def _record(job: Claimed, failure: Failure, error: Exception) -> None:
-    path, _, args, _ = orjson.loads(job.data)
+    try:
+        work = _work(job.data)
+    except ValueError:
+        work = _unreadable(job.data)
     if failure.dead:
-        await database.run(deadletters.write, job.id, path, job.lane, args, failure, error)
-    on_failure = getattr(_function(path), "on_failure", None)
+        await database.run(deadletters.write, job.id, work.path, job.lane, work.args, failure, error)
+    on_failure = _on_failure(work.path)
     if on_failure is not None:
-        await on_failure(*args, failure)
+        await on_failure(*work.args, failure)
 
 
 def _reason(error: BaseException, timeout: float) -> str:

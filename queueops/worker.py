@@ -18,11 +18,13 @@ import asyncio
 import contextlib
 import signal
 import time
+import zlib
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 import uvloop
 from django.conf import settings
+from django.utils.module_loading import import_string
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 from rq.executions import Execution
@@ -87,6 +89,8 @@ class LaneWorker(BaseWorker):
     ) -> bool:
         """Work until stopped (or, with `burst`, until the lanes are empty); whether any job was run."""
         self._burst, self._max_jobs, self._max_idle_time = burst, max_jobs, max_idle_time
+        for path in settings.QUEUE_PRELOAD:
+            import_string(path)
         self.bootstrap(logging_level)
         try:
             if with_scheduler:
@@ -372,4 +376,6 @@ def _deaf_to_signals() -> Iterator[None]:
 def _claimed(row: list[bytes]) -> Claimed:
     lane, job_id, execution, data, timeout, attempts, dispatched = row
     seconds = float(timeout or settings.QUEUE_JOB_TIMEOUT_SECONDS)
+    with contextlib.suppress(zlib.error):
+        data = zlib.decompress(data)  # RQ's scheduler compresses the data of what it enqueues
     return Claimed(lane.decode(), job_id.decode(), execution.decode(), data, seconds, int(attempts), bool(dispatched))

@@ -17,7 +17,7 @@ T = TypeVar("T")
 def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database, also for tests that use it from other processes and so carry no mark for pytest-django."""
     with django_db_blocker.unblock():
-        setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        setup_databases(verbosity=0, interactive=False, aliases={"default": True})
     yield  # and no teardown: its server goes away with the suite
     database.close()
 

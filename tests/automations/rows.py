@@ -6,7 +6,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from automations.models import Account, Automation, Delivery, Event, Workspace
+from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
+from automations.people import contact_id
 
 ACCOUNT = "17841456778752687"
 REPLY = [{"type": "private_reply", "text": "Here is the link"}]
@@ -42,3 +43,8 @@ def event(key: str = "k1", **fields: Any) -> Event:
 def delivery(of: Event, **fields: Any) -> Delivery:
     defaults = {"automation_key": "a", "step": 1, "kind": "private_reply", "recipient": "c1", "body": {"message": {}}}
     return Delivery.objects.create(event=of, **{**defaults, **fields})
+
+
+def conversation(of: Account, person: str) -> Conversation:
+    contact = Contact.objects.create(pk=contact_id(str(of.pk), person), account=of, instagram_scoped_id=person)
+    return Conversation.objects.create(contact=contact)

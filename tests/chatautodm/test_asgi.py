@@ -8,8 +8,6 @@ import pytest
 
 from tests.servers import VERIFY_TOKEN
 
-pytestmark = pytest.mark.filterwarnings("ignore:No directory at")  # WhiteNoise asks for collected static files
-
 HANDSHAKE = f"hub.mode=subscribe&hub.verify_token={VERIFY_TOKEN}&hub.challenge=42".encode()
 
 

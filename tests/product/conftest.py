@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from tests.product.stack import Stack, running
 
 
 @pytest.fixture(scope="package")
-def product(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[Stack]:
+def product(django_db_setup: None, django_db_blocker: Any) -> Iterator[Stack]:
     """One running product for the tests of this folder."""
     with django_db_blocker.unblock(), running() as stack:
         yield stack

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.db import connection
+from rq.utils import as_text
 
 from automations import demo
 from automations.models import Automation, Contact, Event, Workspace
@@ -67,12 +68,18 @@ class Stack:
             if time.monotonic() > deadline:
                 raise AssertionError(f"still moving after {SECONDS} s: {counts}")
 
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what another process is about to do."""
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about"
+            time.sleep(0.02)
+
     def forget(self) -> None:
         """Start anew: accounts and rules stay, everything that happened goes."""
         self.settle()
-        keep = b"rq:worker"
         redis = connections.client()
-        gone = [key for key in redis.keys("*") if not key.startswith(keep)]
+        gone = [key for key in map(as_text, redis.keys("*")) if not key.startswith("rq:worker")]
         if gone:
             redis.delete(*gone)
         Event.objects.all().delete()
@@ -126,7 +133,7 @@ def running(**env: str) -> Iterator[Stack]:
         [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"],
     ]
     with contextlib.ExitStack() as cleanup:
-        processes = []
+        processes: list[Any] = []
         for command in commands:
             log = cleanup.enter_context((Path("/tmp") / f"cad-stack-{os.getpid()}-{len(processes)}.log").open("w+b"))
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -96,7 +96,7 @@ def test_concurrent_callers_share_one_round_trip_and_get_their_own_receipts(redi
 def test_a_payload_that_is_not_json_fails_its_own_caller_only(redis, run):
     bad = Job(id="bad", lane=Lane.LOW, func="x.y", payload={"text": "cut \ud83d"})
 
-    async def both() -> list[object]:
+    async def both() -> tuple[object, object]:
         return await asyncio.gather(
             dispatch.dispatch(Batch(jobs=(bad,))), dispatch.dispatch(Batch(jobs=(job("a"),))), return_exceptions=True
         )

@@ -157,3 +157,29 @@ def test_an_id_without_a_job_is_passed_over(redis, put, work):
     work()
 
     assert jobs.ran == [("a", "high")]
+
+
+@override_settings(QUEUE_MAX_ATTEMPTS=1)
+def test_a_job_that_nobody_can_read_or_find_is_a_dead_letter_and_not_a_loop(redis, put, work):
+    put("note", "garbage")
+    put("nowhere", "unknown")
+    redis.hset("rq:job:garbage", "data", b"\xff\x00 not JSON")
+
+    work()
+
+    letters = {letter.event: letter for letter in DeadLetter.objects.all()}
+    assert letters["garbage"].payload["args"][0].endswith("not JSON")
+    assert "nowhere" in letters["unknown"].error
+    assert ledger.read(redis).total("dead") == 2
+
+
+@override_settings(QUEUE_BACKOFF_SECONDS=0)
+def test_a_retry_that_rqs_scheduler_enqueued_runs_with_its_attempt_counted(redis, put, work):
+    put("fail", "a")
+    work()
+    redis.zadd("rq:scheduled:high", {"a": 0})
+
+    work(with_scheduler=True)  # a burst enqueues what is due
+
+    assert jobs.ran == ["a", "a"]
+    assert redis.hget("rq:job:a", "attempts") == b"2"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from queueops import connections
+from queueops import loops
 from tests.webhooks.doors import AsgiDoor, DjangoDoor, Door
 
 # A busy machine is slow now and then; how long an example takes says nothing here.
@@ -18,7 +18,7 @@ settings.load_profile("edge")
 def asgi_door() -> Iterator[AsgiDoor]:
     with asyncio.Runner() as runner:
         yield AsgiDoor(runner)
-        runner.run(connections.close_async_client())
+        runner.run(loops.close_all())
 
 
 @pytest.fixture(scope="session", params=["django", "asgi"])

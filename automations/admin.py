@@ -1,0 +1,248 @@
+"""The domain's pages in the console: what customers set up, and what became of every event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils.html import format_html, format_html_join
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
+from unfold.decorators import display
+
+from automations import trace
+from automations.forms import AccountForm, AutomationForm
+from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
+from automations.wording import describe_actions
+from queueops.jobs import Lane
+from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, one_line, two_lines
+from queueops.templatetags.queue_console import words
+
+OUTCOME_LABELS = {
+    "sent": "success",
+    "waiting": "info",
+    "processing": "info",
+    "retrying": "warning",
+    "unconfirmed": "warning",
+    "dead": "danger",
+}
+STATUS_LABELS = {"sent": "success", "sending": "info", "failed": "danger", "unconfirmed": "warning"}
+
+
+class LaneFilter(RadioFilter):
+    title = "lane"
+    parameter_name = "lane"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+        return [(lane.value, lane.value) for lane in Lane]
+
+    def queryset(self, request: Any, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        return queryset.filter(lane=self.value()) if self.value() else queryset
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(ModelAdmin):
+    list_display = ("name", "is_vip", "time_zone", "created_at")
+    list_filter = ("is_vip",)
+    search_fields = ("name",)
+
+
+@admin.register(Account)
+class AccountAdmin(ModelAdmin):
+    """The access token goes in and never comes out: it is not even read from the database here."""
+
+    form = AccountForm
+    list_display = ("name", "instagram_id", "workspace", "state", "token_is_set", "token_expires_at")
+    list_filter = ("status", "workspace")
+    list_select_related = ("workspace",)
+    search_fields = ("username", "instagram_id")
+    autocomplete_fields = ("workspace",)
+    readonly_fields = ("token_is_set", "created_at")
+    fieldsets = (
+        (None, {"fields": ("workspace", "instagram_id", "username")}),
+        ("Access", {"fields": ("token_is_set", "new_token", "token_expires_at")}),
+        ("Status", {"fields": ("status", "status_reason", "paused_until", "created_at")}),
+    )
+
+    def get_queryset(self, request: Any) -> QuerySet[Account]:
+        accounts: QuerySet[Account] = super().get_queryset(request)
+        has_token = ExpressionWrapper(~Q(token=""), output_field=BooleanField())
+        return accounts.defer("token").annotate(has_token=has_token)
+
+    @admin.display(description="account", ordering="username")
+    def name(self, account: Account) -> str:
+        return str(account)
+
+    @display(  # type: ignore[untyped-decorator] # Unfold ships no types
+        description="status",
+        ordering="status",
+        label={"active": "success", "paused": "warning", "needs its owner": "danger"},
+    )
+    def state(self, account: Account) -> str:
+        return account.get_status_display()
+
+    @admin.display(description="access token set", boolean=True)
+    def token_is_set(self, account: Account) -> bool:
+        return bool(getattr(account, "has_token", False))
+
+
+@admin.register(Automation)
+class AutomationAdmin(ModelAdmin):
+    form = AutomationForm
+    list_display = ("name", "account", "trigger", "matches", "priority", "is_active")
+    list_filter = (("trigger", ChoicesCheckboxFilter), "is_active")
+    list_filter_submit = True
+    list_select_related = ("account",)
+    search_fields = ("name", "account__username", "account__instagram_id")
+    autocomplete_fields = ("account",)
+    readonly_fields = ("preview", "created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("account", "name", "is_active")}),
+        ("When", {"fields": ("trigger", "media_id", "match", "keywords", "priority")}),
+        ("Then", {"fields": ("preview", "actions")}),
+        ("Dates", {"fields": ("created_at", "updated_at")}),
+    )
+
+    @admin.display(description="answers to")
+    def matches(self, automation: Automation) -> str:
+        words = ", ".join(str(word) for word in automation.keywords) if automation.match != "any" else "anything"
+        return f"{words[:60]} on {automation.media_id}" if automation.media_id else words[:60]
+
+    @admin.display(description="what is sent, as saved")
+    def preview(self, automation: Automation) -> str:
+        sentences = [(sentence,) for sentence in describe_actions(automation.actions)]
+        if not sentences:
+            return "nothing yet"
+        return format_html('<ol class="cad-steps">{}</ol>', format_html_join("", "<li>{}</li>", sentences))
+
+
+@admin.register(Contact)
+class ContactAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "instagram_scoped_id", "account", "first_seen_at")
+    list_select_related = ("account",)
+    search_fields = ("instagram_scoped_id__exact", "username__exact")
+    search_help_text = "Instagram-scoped id or username, whole"
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "account", "last_inbound_at")
+    list_select_related = ("contact__account",)
+    search_fields = ("contact__instagram_scoped_id__exact", "contact__username__exact")
+    search_help_text = "Instagram-scoped id or username, whole"
+
+    @admin.display(description="account")
+    def account(self, conversation: Conversation) -> str:
+        return str(conversation.contact.account)
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    """What happened, and the whole decision about it."""
+
+    list_display = ("received_at", "kind_and_lane", "account_and_person", "short_text", "state", "short_reason")
+    list_display_links = ("received_at",)
+    list_filter = (
+        ("outcome", ChoicesCheckboxFilter),
+        ("kind", ChoicesCheckboxFilter),
+        LaneFilter,
+        ("received_at", PeriodFilter),
+    )
+    search_fields = ("key__exact", "source_id__exact", "person__exact", "account__exact")
+    search_help_text = "Event key, message or comment id, person or account, whole"
+    change_form_outer_before_template = "automations/event_decision.html"
+    fieldsets = (
+        ("Event", {"fields": ("key", "kind", "account", "person", "source_id", "text", "lane")}),
+        ("Times", {"fields": ("happened_at", "received_at", "started_at", "finished_at")}),
+        ("As it was read", {"fields": ("pretty_payload", "receipt")}),
+    )
+
+    def get_queryset(self, request: Any) -> QuerySet[Event]:
+        events: QuerySet[Event] = super().get_queryset(request)
+        return events.select_related("automation")
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.find)
+        return [path("by-key/<path:key>/", view, name="automations_event_trace"), *super().get_urls()]
+
+    def find(self, request: Any, key: str) -> Any:
+        """To the page of the event with this key, message id or comment id."""
+        event = trace.find_event(key) if self.has_view_permission(request) else None
+        if event is not None:
+            return redirect("admin:automations_event_change", event.pk)
+        messages.warning(request, f"Nothing is written about event {key}: it still waits in its lane, or was deleted.")
+        return redirect("admin:automations_event_changelist")
+
+    def render_change_form(self, request: Any, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        event: Event = context["original"]
+        outcome = event.outcome
+        decision = {
+            "outcome": outcome,
+            "outcome_label": OUTCOME_LABELS.get(outcome, ""),
+            "deliveries": event.deliveries.order_by("step", "id"),
+        }
+        return super().render_change_form(request, {**context, **decision}, *args, **kwargs)
+
+    @admin.display(description="kind", ordering="kind")
+    def kind_and_lane(self, event: Event) -> str:
+        return two_lines(words(event.kind), event.lane)
+
+    @admin.display(description="account", ordering="account")
+    def account_and_person(self, event: Event) -> str:
+        return two_lines(event.account, event.person)
+
+    @admin.display(description="text")
+    def short_text(self, event: Event) -> str:
+        return one_line(event.text)
+
+    @display(description="outcome", ordering="outcome", label=OUTCOME_LABELS)  # type: ignore[untyped-decorator]
+    def state(self, event: Event) -> Any:
+        return event.outcome, event.get_outcome_display()
+
+    @admin.display(description="reason")
+    def short_reason(self, event: Event) -> str:
+        return one_line(event.reason)
+
+    @admin.display(description="payload")
+    def pretty_payload(self, event: Event) -> str:
+        return json_block(event.payload)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnlyAdmin):
+    """Calls to the Graph API."""
+
+    list_display = ("created_at", "kind", "recipient", "step", "state", "short_error", "whole_event")
+    list_filter = (("status", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter))
+    list_select_related = ("automation", "event")
+    search_fields = ("recipient__exact", "message_id__exact", "event__key__exact", "event__source_id__exact")
+    search_help_text = "Recipient, Meta's message id, event key, message or comment id, whole"
+    fieldsets = (
+        (None, {"fields": ("whole_event", "automation", "step", "kind", "recipient", "status")}),
+        ("Sent", {"fields": ("pretty_body", "message_id", "created_at", "finished_at")}),
+        ("Error", {"fields": ("pretty_error",)}),
+    )
+
+    @display(description="status", ordering="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
+    def state(self, delivery: Delivery) -> str:
+        return delivery.status
+
+    @admin.display(description="error")
+    def short_error(self, delivery: Delivery) -> str:
+        return one_line(str((delivery.error or {}).get("title", "")))
+
+    @admin.display(description="body")
+    def pretty_body(self, delivery: Delivery) -> str:
+        return json_block(delivery.body)
+
+    @admin.display(description="error")
+    def pretty_error(self, delivery: Delivery) -> str:
+        return json_block(delivery.error)
+
+    @admin.display(description="event")
+    def whole_event(self, delivery: Delivery) -> str:
+        address = reverse("admin:automations_event_change", args=[delivery.event_id])
+        return format_html('<a class="cad-link" href="{}">{}</a>', address, delivery.event)

@@ -1,0 +1,132 @@
+"""The console's overview: the snapshot as a person reads it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from queueops import connections, console, dispatch
+from queueops.jobs import Batch
+from tests.people import person, superuser
+from tests.queueops.letters import row
+
+pytestmark = pytest.mark.django_db
+
+OVERVIEW = "/admin/queueops/console/"
+
+
+@pytest.fixture
+def page(client):
+    client.force_login(superuser())
+    return lambda path=OVERVIEW: client.get(path).content.decode()
+
+
+def test_it_says_how_old_it_is_and_in_which_mode(page):
+    text = page()
+
+    assert "Mode: queue" in text
+    assert "As of <time" in text
+
+
+def test_an_unexplained_difference_is_an_alarm(page, redis):
+    assert "unexplained.</b>" not in page()
+    redis.hincrby("cad:ledger", "received", 3)
+    assert "3 events are unexplained." in page()
+
+
+def test_a_lane_that_no_worker_listens_to_is_a_warning(page, redis):
+    assert "No worker listens to high, default, low." in page()
+    redis.sadd("rq:workers", "rq:worker:w1")
+    redis.hset("rq:worker:w1", mapping={"queues": "high,default", "state": "idle", "alive_at": time.time()})
+    assert "No worker listens to low." in page()
+
+
+def test_ignored_events_are_counted_by_name(page):
+    dispatch.dispatch_sync(Batch(ignored={"story_insights": 2}))
+    assert "Story insights</dt><dd>2</dd>" in page()
+
+
+def test_an_unusable_body_is_listed_and_shown_escaped(page, redis):
+    dispatch.dispatch_sync(Batch(kept=(("not JSON", b"<script>alert(1)</script>\xff\x00"),)))
+    ((entry_id, _),) = redis.xrange(dispatch.KEPT_KEY)
+    address = f"{OVERVIEW}kept/{entry_id.decode()}/"
+
+    assert address in page()
+    text = page(address)
+
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\xff" in text
+    assert "<script>alert(1)" not in text
+    assert "not JSON" in text
+
+
+@pytest.mark.parametrize("entry_id", ["1-1", "no-id", "-"])
+def test_a_body_that_is_no_longer_kept_is_404(client, entry_id):
+    client.force_login(superuser())
+    assert client.get(f"{OVERVIEW}kept/{entry_id}/").status_code == 404
+
+
+def test_the_last_dead_letters_are_linked(page):
+    letter = row("e1", error="Session has <expired>")
+
+    text = page()
+
+    assert f"/admin/queueops/deadletter/{letter.pk}/change/" in text
+    assert "Session has &lt;expired&gt;" in text
+
+
+def test_while_redis_is_away_it_says_so_and_shows_no_numbers(page, settings, monkeypatch):
+    settings.QUEUE_REDIS_URL = "unix:///nowhere/valkey.sock"
+    monkeypatch.setattr(connections, "_client", None)
+
+    text = page()
+
+    assert "Redis cannot be reached." in text
+    assert "<dt>Received</dt><dd>-</dd>" in text
+
+
+def test_it_needs_its_permission(client):
+    client.force_login(person())
+    assert client.get(OVERVIEW).status_code == 403
+    assert client.get(f"{OVERVIEW}kept/1-1/").status_code == 403
+
+
+def test_a_monitor_sees_no_letters(client):
+    row("e1", error="private words")
+    client.force_login(person("queueops.view_console"))
+
+    answer = client.get(OVERVIEW)
+
+    assert answer.status_code == 200
+    assert "private words" not in answer.content.decode()
+
+
+def test_the_first_page_of_the_admin_is_the_overview_for_those_who_may_see_it(client):
+    client.force_login(person("queueops.view_console"))
+    assert "Mode: queue" in client.get("/admin/").content.decode()
+    client.force_login(person(name="tom"))
+    assert "Mode: queue" not in client.get("/admin/").content.decode()
+
+
+def test_it_is_readable_without_javascript(page):
+    assert "html[x-cloak] { display: block !important; }" in page()
+
+
+def test_the_navigation_counts_the_dead_letters(page, monkeypatch, rf):
+    monkeypatch.setattr(console, "BADGE_COUNTS_TO", 2)
+    request = rf.get("/")
+    request.user = superuser("eve")
+    assert console.dead_badge(request) is None
+    row("e1")
+    assert console.dead_badge(request) == "1"
+    row("e2")
+    row("e3")
+    assert console.dead_badge(request) == "2+"
+
+
+def test_it_takes_few_queries(client, django_assert_max_num_queries):
+    for n in range(10):
+        row(f"e{n}")
+    client.force_login(superuser())
+    with django_assert_max_num_queries(5):  # session, user, badge, letters
+        client.get(OVERVIEW)
