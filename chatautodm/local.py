@@ -22,6 +22,7 @@ from typing import IO
 
 STOP_SECONDS = 40.0
 PR_SET_PDEATHSIG = 1
+MAX_PORT = 65_535
 
 
 class LocalRunError(RuntimeError):
@@ -66,7 +67,9 @@ def note(lock: IO[str], text: str) -> None:
 
 
 def check_port(port: int) -> None:
-    """Raises LocalRunError when something listens there already."""
+    """Raises LocalRunError when something listens there already, or nothing can."""
+    if port > MAX_PORT:
+        raise LocalRunError(f"PORT={port} must be at most {MAX_PORT}; the default is 8000.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -77,7 +80,7 @@ def check_port(port: int) -> None:
                 if error.errno == errno.EADDRINUSE
                 else f"cannot be used: {error.strerror}"
             )
-            raise LocalRunError(f"Port {port} {why}. Choose another one: PORT={port + 1} make run") from error
+            raise LocalRunError(f"Port {port} {why}. Choose another one: PORT={free_port()} make run") from error
 
 
 def free_port() -> int:
@@ -88,7 +91,10 @@ def free_port() -> int:
 
 
 def start(name: str, command: list[str], env: Mapping[str, str], log_dir: Path) -> Child:
-    """Start a part in a session of its own: Ctrl-C reaches only this process, which stops the parts in order."""
+    """Start a part in a session of its own: Ctrl-C reaches only this process, which stops the parts in order.
+
+    Raises OSError, also when the log cannot be written.
+    """
     log_dir.mkdir(parents=True, exist_ok=True)
     log = log_dir / f"{name}.log"
     with log.open("wb") as output:

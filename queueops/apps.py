@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class QueueopsConfig(AppConfig):
     name = "queueops"
     verbose_name = "Queue"
+
+    def ready(self) -> None:
+        from queueops import checks  # noqa: F401, PLC0415 - registers the checks

@@ -20,7 +20,7 @@ from django.conf import settings
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
-from queueops import connections, metrics
+from queueops import connections
 from queueops.jobs import Batch, Job, Receipt
 from queueops.keys import new_id
 from queueops.loops import PerLoop
@@ -142,7 +142,6 @@ class GroupCommit:
     """Gathers the batches of concurrent requests into one script call; the next goes out when the last is back."""
 
     def __init__(self, redis: AsyncRedis) -> None:
-        self._redis = redis
         self._take = redis.register_script(TAKE)
         self._waiting: list[tuple[Prepared, asyncio.Future[Receipt]]] = []
         self._committing: asyncio.Task[None] | None = None
@@ -183,10 +182,6 @@ class GroupCommit:
 
     async def _commit(self, group: Sequence[Prepared]) -> list[Receipt]:
         answers = await self._take(args=_script_args(group))
-        if metrics.due():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                metrics.write(pipeline)
-                await pipeline.execute()
         return _receipts(group, answers)
 
 
@@ -207,10 +202,6 @@ def dispatch_sync(batch: Batch) -> Receipt:
     try:
         redis = connections.client()
         answers = redis.register_script(TAKE)(args=_script_args(group))
-        if metrics.due():
-            with redis.pipeline(transaction=False) as pipeline:
-                metrics.write(pipeline)
-                pipeline.execute()
     except (RedisError, OSError) as error:
         raise Unavailable(str(error)) from error
     return _receipts(group, answers)[0]

