@@ -7,8 +7,9 @@ is what nobody here can read, counted and kept. Every id is a string.
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 
@@ -45,6 +46,11 @@ class NoticeKind(enum.StrEnum):
     CHANGED_FIELDS = "changed_fields"
 
 
+@functools.cache
+def _field_names(cls: type[Event]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something a person did that an automation may answer.
@@ -70,7 +76,8 @@ class Event:
 
     def as_payload(self) -> dict[str, Any]:
         """JSON-safe; `from_payload` turns it back into the same value."""
-        return {"kind": self.kind.value, **asdict(self)}
+        # Not `asdict`, which copies every value: this runs for each webhook.
+        return {"kind": self.kind.value, **{name: getattr(self, name) for name in _field_names(type(self))}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,8 +196,8 @@ EVENT_TYPES: dict[Kind, type[Event]] = {
 
 def from_payload(payload: dict[str, Any]) -> Event:
     """The event that `as_payload` wrote. Raises KeyError, TypeError or ValueError on anything else."""
-    fields = dict(payload)
-    cls = EVENT_TYPES[Kind(fields.pop("kind"))]
-    if "attachments" in fields:
-        fields["attachments"] = tuple(fields["attachments"])
-    return cls(**fields)
+    values = dict(payload)
+    cls = EVENT_TYPES[Kind(values.pop("kind"))]
+    if "attachments" in values:
+        values["attachments"] = tuple(values["attachments"])
+    return cls(**values)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import random
-import time
+import sys
 
 import pytest
 
@@ -197,15 +197,22 @@ MANY = {
 def test_ten_thousand_rules_cost_little_more_than_a_hundred(make):
     subject = Subject(text="Can I have the LINK please, send me number 77", media_ids=frozenset({"post77"}))
 
-    def best_seconds(count):
+    def calls(count: int) -> int:
+        """Every call that a decision makes, Python's and C's: its work, whatever else the machine is doing."""
         rules = [make(n) for n in range(count)]
         random.Random(1).shuffle(rules)
         compiled = RuleSet(rules)
-        times = []
-        for _ in range(50):
-            start = time.perf_counter()
-            compiled.decide(subject)
-            times.append(time.perf_counter() - start)
-        return min(times)
+        made = 0
 
-    assert best_seconds(10_000) < 3 * best_seconds(100)
+        def count_calls(frame: object, event: str, argument: object) -> None:
+            nonlocal made
+            made += event in ("call", "c_call")
+
+        sys.setprofile(count_calls)
+        try:
+            compiled.decide(subject)
+        finally:
+            sys.setprofile(None)
+        return made
+
+    assert calls(10_000) < 1.5 * calls(100)
