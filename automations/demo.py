@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db import transaction
+from django.db.models import Q
 from rest_framework.authtoken.models import Token
 
 from automations.models import Account, Automation, Workspace
@@ -16,6 +18,13 @@ WORKSPACE = "Demo Shop"
 ACCOUNTS = {"17841456778752687": "demo.shop", "17841405726653026": "demo.studio"}
 TOKEN = "demo-token"  # noqa: S105 - the fake Graph API takes any
 USER = "admin"
+API_USER = "demo-api"
+API_PERMISSIONS = (
+    ("queueops", "view_console"),
+    ("queueops", "view_deadletter"),
+    ("queueops", "retry_deadletter"),
+    ("automations", "view_event"),
+)
 
 Trigger = Automation.Trigger
 LINK_ASKED_FOR = "Here is the link you asked for: https://example.com/offer"
@@ -98,12 +107,29 @@ def _seed_rules(account: Account) -> None:
 
 
 def seed_user() -> str:
-    """The demo administrator `admin` / `admin`; answers the API key. Only while DEBUG is on: the caller checks."""
+    """The demo administrator `admin` / `admin`, for machines where DEBUG is on; answers the API key."""
     user, created = get_user_model().objects.get_or_create(
         username=USER, defaults={"is_staff": True, "is_superuser": True}
     )
     if created:
         user.set_password(USER)
         user.save(update_fields=["password"])
+    return _key_of(user)
+
+
+def seed_api_user() -> str:
+    """A user for the API alone, who cannot log in and may do what the API offers; answers the API key."""
+    user, created = get_user_model().objects.get_or_create(username=API_USER)
+    if created:
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+    permissions = Q(pk__in=[])
+    for app, codename in API_PERMISSIONS:
+        permissions |= Q(content_type__app_label=app, codename=codename)
+    user.user_permissions.set(Permission.objects.filter(permissions))
+    return _key_of(user)
+
+
+def _key_of(user: Any) -> str:
     token, _ = Token.objects.get_or_create(user=user)
     return str(token.key)

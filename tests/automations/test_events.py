@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from automations.events import EVENT_TYPES, Comment, Kind, LiveComment, Message, from_payload
 
-FIELDS = {"account": "1", "person": "2", "source_id": "3", "at_ms": 4}
+FIELDS: dict[str, Any] = {"account": "1", "person": "2", "source_id": "3", "at_ms": 4}
 
 
 @pytest.mark.parametrize("kind", Kind)
