@@ -202,7 +202,7 @@ def _reason(folder: Path, error: Exception) -> str:
     if not said and shutil.disk_usage(folder).free < LOG_BYTES:
         said = [os.strerror(errno.ENOSPC)]
     return (
-        f"The embedded Valkey did not start: {(said or lines)[-1]} (log: {folder / 'valkey.log'}). "
+        f"The embedded Valkey did not start: {said[-1] if said else lines[0]} (log: {folder / 'valkey.log'}). "
         f"Mend that, or move {folder} away to begin without what it holds, or set REDIS_URL."
     )
 

@@ -34,15 +34,13 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import BaseWorker, WorkerStatus
 
-from queueops import connections, database, ledger, loops, recovery
+from queueops import connections, database, loops
 from queueops.claims import Claims
-from queueops.deadletters import rq_now
 from queueops.runner import Claimed, Settled, run
+from queueops.upkeep import Upkeep
 
 STOP_SECONDS = 30.0
 IDLE_SECONDS = 5
-RECOVER_SECONDS = 10.0
-METRICS_LINE_SECONDS = 60.0
 AWAY_SECONDS = 1.0
 
 
@@ -71,7 +69,6 @@ class LaneWorker(BaseWorker):
         self._stop_requested_at: float | None = None
         self._suspended = False
         self._suspension_seen_at = 0.0
-        self._ended_at_last_line = 0
 
     # --- RQ's interface ----------------------------------------------------------------------------------------------
 
@@ -113,11 +110,18 @@ class LaneWorker(BaseWorker):
         self._idle_since = time.monotonic()
         self._claims = Claims(self._redis, self.name, self.queue_names())
         self._install_loop_signals()
-        async with self._beside(self._heartbeats(), self._upkeep(), *(self._listen(queue) for queue in self.queues)):
+        upkeep = Upkeep(
+            self, self._claims, self._redis, lambda: list(self._running.values()), lambda: self._ended_total
+        )
+        listeners = (self._listen(queue) for queue in self.queues)
+        async with self._beside(upkeep.heartbeats(), upkeep.maintenance(), upkeep.metrics_lines(), *listeners):
             while not self._is_over():
                 await self._step()
             await self._finish_running()
         await loops.close_all()
+
+    def _in_flight(self) -> list[Claimed]:
+        return list(self._running.values())
 
     def _is_over(self) -> bool:
         if self._stopping:
@@ -257,62 +261,6 @@ class LaneWorker(BaseWorker):
             if found and self._idle.is_set():
                 self._idle.clear()
                 self._wake.set()
-
-    async def _heartbeats(self) -> None:
-        """Vouch for this worker and for every job in flight; others take silence for death (`recovery`)."""
-        while True:
-            with contextlib.suppress(RedisError, OSError):
-                await self._beat()
-            await asyncio.sleep(recovery.HEARTBEAT_SECONDS)
-
-    async def _beat(self) -> None:
-        # Written whole: a worker that was cut off for longer than its hash lived comes back complete.
-        state: dict[Any, Any] = {
-            **self.serialize(),
-            "last_heartbeat": rq_now(),
-            "alive_at": f"{time.time():.3f}",
-            "in_flight": len(self._running),
-            "concurrency": self.concurrency,
-            "state": (WorkerStatus.BUSY if self._running else WorkerStatus.IDLE).value,
-        }
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self.key, mapping=state)
-            pipeline.expire(self.key, self.worker_ttl + 60)
-            pipeline.expire(self.executions_key, self.worker_ttl + 60)
-            pipeline.sadd(self.redis_workers_keys, self.key)
-            await pipeline.execute()
-        await self._claims.vouch(list(self._running.values()))
-
-    async def _upkeep(self) -> None:
-        """Bring back what dead workers held; RQ's own maintenance; once a minute the metrics line."""
-        line_at = time.monotonic() + METRICS_LINE_SECONDS
-        while True:
-            try:
-                await asyncio.to_thread(self._keep_up)
-            except (RedisError, OSError) as error:
-                self.log.warning("action=upkeep_failed worker=%s error=%s", self.name, error)
-            if time.monotonic() >= line_at:
-                line_at += METRICS_LINE_SECONDS
-                self._log_metrics()
-            await asyncio.sleep(RECOVER_SECONDS)
-
-    def _keep_up(self) -> None:
-        back = recovery.recover(connections.client())
-        if any(back.values()):
-            self.log.warning("action=jobs_recovered %s", " ".join(f"{lane}={n}" for lane, n in back.items()))
-        if self.should_run_maintenance_tasks:
-            self.run_maintenance_tasks()
-
-    def _log_metrics(self) -> None:
-        done = self._ended_total - self._ended_at_last_line
-        self._ended_at_last_line = self._ended_total
-        if settings.QUEUE_ENABLE_METRICS:
-            lanes = ledger.read(connections.client()).lanes
-            waiting = " ".join(f"{lane}={counts.waiting}" for lane, counts in lanes.items())
-            rate = done / METRICS_LINE_SECONDS
-            self.log.info(
-                "QUEUE METRICS done=%d rate=%.1f/s in_flight=%d waiting: %s", done, rate, len(self._running), waiting
-            )
 
     async def _is_suspended(self) -> bool:
         now = time.monotonic()
