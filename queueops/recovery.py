@@ -18,6 +18,9 @@ from queueops import moves
 from queueops.jobs import Lane
 
 HEARTBEAT_SECONDS = 5.0
+# For how long a claim or a heartbeat vouches for a job. Nobody vouches for one whose claim was never heard of, because
+# the connection broke: it comes back after this time.
+VOUCH_SECONDS = 60.0
 SILENT_SECONDS = 30.0
 
 
@@ -28,7 +31,14 @@ def recover(redis: Redis, older_than: float = 0.0, dry_run: bool = False) -> dic
     """
     now = time.time()
     counts = redis.register_script(moves.RECOVER)(
-        args=[now, now - SILENT_SECONDS, now - older_than, int(dry_run), "\n".join(dead_on_this_host(redis)), *Lane]
+        args=[
+            now,
+            now - SILENT_SECONDS,
+            now - older_than + VOUCH_SECONDS,
+            int(dry_run),
+            "\n".join(dead_on_this_host(redis)),
+            *Lane,
+        ]
     )
     return dict(zip(Lane, counts, strict=True))
 

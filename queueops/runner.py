@@ -8,7 +8,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,7 @@ class Claimed:
     data: bytes
     timeout: float
     attempts: int
+    claimed_at: float = field(default_factory=time.time, kw_only=True)
     dispatched: bool = True  # by `queueops.dispatch`, and not enqueued with RQ itself
 
 

@@ -20,7 +20,7 @@ DEAD_PID = 2**22 + 1  # above the kernel's highest
 def claim(redis, worker: str, alive_at: float | None, pid: int = 1, host: str = "elsewhere") -> None:
     """Claim everything as a worker would, without one."""
     now = time.time()
-    redis.eval(moves.CLAIM, 0, 10, rq_now(), now, now + 60, worker, "execution-", 1, *Lane)
+    redis.eval(moves.CLAIM, 0, 10, rq_now(), now + recovery.VOUCH_SECONDS, worker, "execution-", 1, *Lane)
     if alive_at is not None:
         redis.sadd("rq:workers", f"rq:worker:{worker}")
         redis.hset(f"rq:worker:{worker}", mapping={"alive_at": alive_at, "hostname": host, "pid": pid})
@@ -48,7 +48,7 @@ def test_the_jobs_of_a_dead_worker_go_back_to_the_head_of_their_lanes(redis, put
 def test_a_slow_job_of_a_living_worker_is_left_alone(redis, put):
     put("note", "a")
     claim(redis, "alive", time.time())
-    redis.hset(redis.keys("rq:execution:*")[0], "last_heartbeat", "1")
+    redis.hset("rq:job:a", "started_at", "2020-01-01T00:00:00.000000Z")
 
     assert sum(recovery.recover(redis, older_than=0).values()) == 0
     assert ledger.read(redis).total("active") == 1
