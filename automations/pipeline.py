@@ -62,7 +62,7 @@ class Run:
 
     event: Event
     account: AccountInfo
-    rule: Rule
+    automation: str
     happened_at: datetime
     started: records.Started
     unwritten: records.Result | None = None
@@ -74,7 +74,7 @@ class Run:
             records.Advance(
                 event_id=self.started.id,
                 event_key=self.event.key,
-                automation=self.rule.id,
+                automation=self.automation,
                 is_new=self.started.is_new,
                 result=result,
                 delivery=delivery,
@@ -113,10 +113,14 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
         return Done.DUPLICATE if started.is_redelivery else Done.COMPLETED
     # What an earlier run began is continued with the rule it began with, so that no second rule answers as well.
     rule = rules.get(started.automation) if started.automation else decision.rule
-    if account is not None and rule is not None and (steps or started.deliveries):
+    if account is not None and (steps or started.deliveries):
         if rule is not decision.rule:
-            steps = _plan(event, account, rule)
-        await _send(Run(event, account, rule, happened_at, started), steps, begun=first if started.may_send else None)
+            steps = _plan(event, account, rule) if rule else []
+        run = Run(event, account, started.automation or str(rule and rule.id), happened_at, started)
+        if rule is None:
+            await _leave_off(run)
+        else:
+            await _send(run, steps, begun=first if started.may_send else None)
     return Done.COMPLETED
 
 
@@ -201,6 +205,16 @@ async def _send(run: Run, steps: list[Call | Refused], begun: records.NewDeliver
         if status not in GOES_ON:
             break
     await run.move(outcome=_outcome(statuses.values()), reason=reason)
+
+
+async def _leave_off(run: Run) -> None:
+    """The rule that was begun with is gone: nothing more is sent, and what was cut off stays unconfirmed."""
+    statuses = dict(run.started.deliveries)
+    for step in [step for step, status in statuses.items() if status == Status.SENDING]:
+        run.unwritten = records.Result(step=step, status=Status.UNCONFIRMED, error=CUT_OFF)
+        await run.move()
+        statuses[step] = Status.UNCONFIRMED
+    await run.move(outcome=_outcome(statuses.values()), reason="Its automation was removed before all was sent.")
 
 
 async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_begun: bool) -> tuple[str, str]:

@@ -157,9 +157,12 @@ def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> 
     """An event that has a row: a redelivery of one that is over, or a later attempt, which decides anew."""
     if row.is_final:
         return Started(id=row.pk, is_over=True, is_redelivery=row.receipt != item.receipt, is_new=False)
-    final = item.outcome in Event.FINAL
+    earlier = list(Delivery.objects.filter(event_id=row.pk).values_list("automation_key", "step", "status"))
+    # What was begun is brought to its own end, whatever would be decided today.
+    outcome = Event.Outcome.PROCESSING if earlier else item.outcome
+    final = outcome in Event.FINAL
     Event.objects.filter(pk=row.pk).update(
-        outcome=item.outcome,
+        outcome=outcome,
         reason=item.reason,
         automation_id=item.automation,
         rules=list(item.rules),
@@ -168,7 +171,6 @@ def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> 
     )
     if final:
         deadletters.resolve([row.key])
-    earlier = list(Delivery.objects.filter(event_id=row.pk).values_list("automation_key", "step", "status"))
     return Started(
         id=row.pk,
         is_new=False,

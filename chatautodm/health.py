@@ -1,14 +1,19 @@
-"""Is this process alive, and can it take webhooks? For load balancers and orchestrators; no credentials, no details."""
+"""Is this process alive, and can it take webhooks? For load balancers and orchestrators; no credentials, no details.
+
+A middleware, the first: probes come by address, with a `Host` that ALLOWED_HOSTS does not know.
+"""
 
 from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -20,6 +25,17 @@ from queueops.embedded import EmbeddedValkeyError
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 2.0
+
+
+def probes(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Answer `/healthz` and `/readyz`, with and without a trailing slash, before anything else looks at the request."""
+    views = {"/healthz": healthz, "/readyz": readyz}
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        view = views.get(request.path_info.removesuffix("/"))
+        return view(request) if view else get_response(request)
+
+    return answer
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

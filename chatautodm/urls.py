@@ -10,7 +10,6 @@ from rest_framework.views import APIView
 
 from automations.api import EventTrace
 from chatautodm.docs import docs
-from chatautodm.health import healthz, readyz
 from queueops.api import DeadLetters, QueueStats, RetryDeadLetter, RetryDeadLetters, WebhookQueueStats
 
 
@@ -31,10 +30,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *endpoint("api/schema", SpectacularAPIView, "schema"),
     path("api/docs", docs, name="docs"),
     path("api/docs/", docs),
-    path("healthz", healthz),
-    path("healthz/", healthz),
-    path("readyz", readyz),
-    path("readyz/", readyz),
     # What queueops links to when it shows a job: here is decided which page that is.
     path("trace/<path:key>", RedirectView.as_view(pattern_name="admin:automations_event_trace"), name="trace"),
     path("admin/", admin.site.urls),

@@ -18,7 +18,7 @@ from queueops.checks import WITHOUT_EFFECT
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 PACKAGES = ("chatautodm", "webhooks", "automations", "queueops")
-READERS = {"integer", "boolean", "words", "secret", "os.environ.get"}  # the first four are chatautodm.settings' own
+SETTINGS = ROOT / "chatautodm/settings.py"
 
 NOT_ACTED_ON = "(not acted on yet)"
 NOT_READ = "(not read yet)"
@@ -45,23 +45,31 @@ def sources() -> list[Path]:
     return [ROOT / "gunicorn.conf.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
 
 
+@cache
+def readers() -> set[str]:
+    """`os.environ.get`, and the functions of the settings that read the variable they are given the name of."""
+    functions = [node for node in ast.walk(ast.parse(SETTINGS.read_text())) if isinstance(node, ast.FunctionDef)]
+    return {"os.environ.get", *(one.name for one in functions if "os.environ.get(name" in ast.unparse(one))}
+
+
 def reads() -> Iterator[tuple[str, ast.Call]]:
     """Every call that reads a variable of the environment by a literal name, wherever it stands."""
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 name = node.args[0].value
-                if ast.unparse(node.func) in READERS and isinstance(name, str):
+                if ast.unparse(node.func) in readers() and isinstance(name, str):
                     yield name, node
 
 
 def literal_defaults() -> dict[str, str]:
-    """The defaults that stand as literals in the call: numbers and booleans."""
+    """The defaults that stand as literals in the call, as they are written in the environment."""
     found = {}
     for name, call in reads():
         given = [*call.args[1:2], *(keyword.value for keyword in call.keywords if keyword.arg == "default")]
-        if given and isinstance(given[0], ast.Constant) and isinstance(given[0].value, int):
-            found[name] = str(given[0].value).lower()
+        if given and isinstance(given[0], ast.Constant) and given[0].value != "":
+            value = given[0].value
+            found[name] = str(value).lower() if isinstance(value, bool) else str(value)
     return found
 
 
@@ -96,7 +104,7 @@ def test_every_variable_says_what_it_is() -> None:
 
 def test_the_example_can_be_taken_as_it_stands() -> None:
     given = {name: variable.default for name, variable in example().items()}
-    env = {**os.environ, **given, "DEBUG": "true", "DATABASE_URL": "sqlite:///:memory:", "SECRET_KEY": "x" * 50}
+    env = {**os.environ, **given, "DEBUG": "true", "SECRET_KEY": "x" * 50}
 
     done = subprocess.run(
         [sys.executable, "-c", "import chatautodm.settings"],

@@ -1,4 +1,4 @@
-"""Which lane an event waits in: who writes directly is served before who comments (DESIGN section 2)."""
+"""Which lane an event waits in: who writes directly is served before who comments (docs/architecture.md)."""
 
 from __future__ import annotations
 

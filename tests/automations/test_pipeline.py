@@ -335,6 +335,22 @@ def test_a_later_attempt_goes_on_with_the_rule_that_was_begun(play, rows, demo_d
     assert Event.objects.get().outcome == "sent"
 
 
+def test_an_event_whose_rule_was_removed_halfway_comes_to_its_end(play, rows):
+    async def scenario(graph, answer):
+        graph.script("transient1", times=1, kind="public_reply")
+        with pytest.raises(TryAgain):
+            await answer(comment(), receipt="r")
+        await rows(lambda: Automation.objects.get(account__instagram_id=SHOP, name="Comment link").delete())
+        assert await answer(comment(), receipt="r") is Done.COMPLETED
+
+    graph = play(scenario)
+
+    assert [call.kind for call in graph.received if call.status == 200] == ["private_reply"]
+    event = Event.objects.get()
+    assert event.outcome == "sent"
+    assert "removed" in event.reason
+
+
 def test_a_refusal_for_good_is_rejected_with_metas_reason(play):
     async def scenario(graph, answer):
         graph.script("blocked")

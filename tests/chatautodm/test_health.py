@@ -62,3 +62,9 @@ def test_it_does_not_wait_for_a_part_that_hangs(client, monkeypatch):
 
     assert time.monotonic() - began < 0.4
     assert answer.json()["failing"] == {"redis": "unreachable"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz/"])
+@pytest.mark.django_db
+def test_a_probe_by_address_is_answered_whatever_host_it_names(client, path):
+    assert client.get(path, headers={"Host": "10.0.0.7:8000"}).status_code == 200
