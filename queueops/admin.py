@@ -27,6 +27,17 @@ HANDLED_AT_ONCE = 1000
 
 LABELS = {"dead": "cad-bad", "resolved": "cad-good"}
 
+# What an operator does next, by the verdicts of errors.Cause.
+ADVICE = {
+    "retry": "A retry may help",
+    "wait": "Wait, then retry",
+    "reject": "A retry helps only once the cause is gone",
+    "pause_account": "Meta has paused the account: retry later",
+    "needs_owner": "The account's owner must act; then retry",
+    "probably_sent": "It may have been sent: look before a retry",
+    "bug": "An error of our own: a developer must look",
+}
+
 Handle = Callable[[Iterable[DeadLetter], Any], int]
 
 
@@ -79,7 +90,7 @@ class ConsoleAdmin(ModelAdmin):
 class DeadLetterAdmin(ReadOnlyAdmin):
     """Jobs that were given up. Retry and discard are the only changes, by POST and with a permission of their own."""
 
-    list_display = ("when", "account_and_kind", "short_error", "short_cause", "state", "retry_button")
+    list_display = ("when", "account_and_kind", "problem", "state", "retry_button")
     list_display_links = ("when",)
     list_filter = (
         ("status", ChoicesCheckboxFilter),
@@ -183,17 +194,13 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     def account_and_kind(self, letter: DeadLetter) -> str:
         return two_lines(letter.account, f"{words(letter.kind) or letter.func}, {letter.lane}")
 
-    @admin.display(description="error")
-    def short_error(self, letter: DeadLetter) -> str:
-        return one_line(letter.error)
-
     @admin.display(description="cause")
-    def short_cause(self, letter: DeadLetter) -> str:
-        return two_lines(one_line(letter.cause_title), _verdict(letter))
+    def problem(self, letter: DeadLetter) -> str:
+        return two_lines(letter.cause_title or one_line(letter.error), _advice(letter))
 
     @admin.display(description="cause")
     def cause(self, letter: DeadLetter) -> str:
-        return two_lines(letter.cause_title, _verdict(letter))
+        return two_lines(letter.cause_title, _advice(letter))
 
     @admin.display(description="status", ordering="status")
     def state(self, letter: DeadLetter) -> str:
@@ -232,10 +239,11 @@ class DeadLetterAdmin(ReadOnlyAdmin):
         return block(letter.traceback or "none")
 
 
-def _verdict(letter: DeadLetter) -> str:
-    """Our verdict and Meta's own numbers: needs_owner 190/463."""
+def _advice(letter: DeadLetter) -> str:
+    """What to do, and Meta's own numbers to look up: … (code 190/463)."""
     code = "/".join(str(number) for number in (letter.cause_code, letter.cause_subcode) if number)
-    return f"{letter.cause_verdict} {code}".strip()
+    advice = ADVICE.get(letter.cause_verdict, words(letter.cause_verdict))
+    return f"{advice} (code {code})" if code else advice
 
 
 def _back(request: HttpRequest) -> str:

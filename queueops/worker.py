@@ -37,6 +37,7 @@ from rq.worker import BaseWorker, WorkerStatus
 from queueops import connections, database, loops
 from queueops.claims import Claims
 from queueops.runner import Claimed, Settled, run
+from queueops.scheduler import LaneScheduler
 from queueops.upkeep import Upkeep
 
 STOP_SECONDS = 30.0
@@ -95,6 +96,27 @@ class LaneWorker(BaseWorker):
                 self.teardown()
                 database.close()
         return self._ended_total > 0
+
+    def _start_scheduler(
+        self, burst: bool = False, logging_level: str | None = "INFO", *args: Any, **kwargs: Any
+    ) -> None:
+        """As RQ's, with our scheduler."""
+        level = self.log.level if logging_level is None else logging_level
+        scheduler = LaneScheduler(
+            self.queues, connection=self.connection, logging_level=level, serializer=self.serializer
+        )
+        self.scheduler = scheduler
+        if not scheduler.acquire_locks():
+            return
+        if not burst:
+            scheduler.start()
+            return
+        try:
+            scheduler.register_birth()
+            scheduler.enqueue_scheduled_jobs()
+        finally:
+            scheduler.release_locks()
+            scheduler.register_death()
 
     def teardown(self) -> None:
         # RQ's own registers the death even when Redis is away, and then raises: there is nothing left to do about it.

@@ -1,4 +1,4 @@
-"""The webhook's fast door: plain ASGI for this one path, without Django's request (see docs/adr/0002-the-asgi-edge.md)."""
+"""The webhook's fast door: plain ASGI for this one path, without Django's request (docs/adr/0002-the-asgi-edge.md)."""
 
 from __future__ import annotations
 

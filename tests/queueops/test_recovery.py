@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -102,6 +103,10 @@ def test_reset_stuck_jobs_leaves_those_that_were_vouched_for_lately(redis, put):
     assert ledger.read(redis).total("active") == 1
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_a_worker_killed_in_the_middle_of_its_jobs_loses_none(redis, put, work):
     put("hang", "a", "b")
     worker = subprocess.Popen(
@@ -111,10 +116,14 @@ def test_a_worker_killed_in_the_middle_of_its_jobs_loses_none(redis, put, work):
         deadline = time.monotonic() + 20
         while ledger.read(redis).total("active") < 2 and time.monotonic() < deadline:
             assert worker.poll() is None
+        scheduler = children(worker.pid)
     finally:
         worker.kill()
         worker.wait()
     assert ledger.read(redis).total("active") == 2
+    assert len(scheduler) == 1
+    while Path(f"/proc/{scheduler[0]}").exists():
+        assert time.monotonic() < deadline, "RQ's scheduler outlived its worker"
 
     recovery.recover(redis)
 
