@@ -116,12 +116,11 @@ def _stop_with_parent() -> None:
 
 
 def stop(child: Child) -> None:
-    """Ask it to end, and wait; after STOP_SECONDS end it."""
-    if child.process.poll() is not None:
-        return
-    child.process.terminate()
-    try:
-        child.process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.process.pid, signal.SIGKILL)
-        child.process.wait()
+    """Ask it to end, and wait; after STOP_SECONDS end it. Whatever it started and left behind ends with it."""
+    if child.process.poll() is None:
+        child.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.process.pid, signal.SIGKILL)  # its group, which nobody leaves who ends in order
+    child.process.wait()

@@ -5,8 +5,10 @@ A wrong value stops the start with one line that names the variable, the form it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -27,6 +29,8 @@ VAR_DIR = BASE_DIR / "var"
 
 MAKE_A_KEY = 'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
+MAKE_A_TEXT = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(50))"'
+
 environ.Env.read_env(BASE_DIR / ".env")
 env = environ.Env()
 
@@ -34,7 +38,7 @@ env = environ.Env()
 def integer(name: str, default: int, at_least: int = 0) -> int:
     """The variable as a whole number, or one clear error at start-up."""
     text = os.environ.get(name, "").strip() or str(default)
-    if not text.lstrip("-").isdecimal() or int(text) < at_least:
+    if not text.removeprefix("-").isdecimal() or int(text) < at_least:
         raise ImproperlyConfigured(
             f"{name}={text!r} must be a whole number of at least {at_least}; the default is {default}."
         )
@@ -54,48 +58,65 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
 
 
+def shaped(name: str, default: str, pattern: str, form: str) -> str:
+    """The variable as a text of this pattern, or one clear error at start-up that describes the form."""
+    text = os.environ.get(name, "").strip() or default
+    if not re.fullmatch(pattern, text):
+        raise ImproperlyConfigured(f"{name}={text!r} must be {form}; the default is {default}.")
+    return text
+
+
 def generated_once(name: str, generate: Any) -> str:
     """A development secret kept under var/, so that sessions and encrypted tokens survive a restart."""
     path = VAR_DIR / name
-    if not path.exists():
-        VAR_DIR.mkdir(exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
+    try:
+        if not path.exists():
+            VAR_DIR.mkdir(exist_ok=True)
+            _write_once(path, generate())
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name.upper()} is not set, and {path} cannot be written: {error.strerror}. Mend that, or set it."
+        ) from error
+
+
+def _write_once(path: Path, text: str) -> None:
+    partial = path.with_suffix(f".{os.getpid()}")
+    try:
         partial.touch(mode=0o600)
-        partial.write_text(generate())
-        try:
-            # A link never replaces: two processes that start together agree on the first one's secret.
+        partial.write_text(text)
+        # A link never replaces: two processes that start together agree on the first one's secret.
+        with contextlib.suppress(FileExistsError):
             path.hardlink_to(partial)
-        except FileExistsError:
-            pass
-        finally:
-            partial.unlink()
-    return path.read_text()
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def secret(name: str, generate: Any) -> str:
+def secret(name: str, generate: Any, how: str) -> str:
     """The variable; while DEBUG is on a generated value; otherwise an error with the command that makes one."""
     if value := os.environ.get(name, "").strip():
         return value
     if DEBUG:
         return generated_once(name.lower(), generate)
-    raise ImproperlyConfigured(f"{name} is not set, and DEBUG is off. {MAKE_A_KEY}")
+    raise ImproperlyConfigured(f"{name} is not set, and DEBUG is off. {how}")
 
 
 def fernet_keys(text: str) -> list[str]:
+    """FIELD_ENCRYPTION_KEYS as a list of at least one, or one clear error at start-up."""
     keys = [key.strip() for key in text.split(",") if key.strip()]
-    for key in keys:
-        try:
+    try:
+        for key in keys or [""]:
             Fernet(key)
-        except ValueError as error:
-            raise ImproperlyConfigured(
-                f"FIELD_ENCRYPTION_KEYS must be Fernet keys (32 url-safe base64 bytes), comma-separated. {MAKE_A_KEY}"
-            ) from error
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"FIELD_ENCRYPTION_KEYS must be Fernet keys (32 url-safe base64 bytes), comma-separated. {MAKE_A_KEY}"
+        ) from error
     return keys
 
 
 DEBUG = boolean("DEBUG", default=False)
-SECRET_KEY = secret("SECRET_KEY", get_random_secret_key)
-FIELD_ENCRYPTION_KEYS = fernet_keys(secret("FIELD_ENCRYPTION_KEYS", lambda: Fernet.generate_key().decode()))
+SECRET_KEY = secret("SECRET_KEY", get_random_secret_key, MAKE_A_TEXT)
+FIELD_ENCRYPTION_KEYS = fernet_keys(secret("FIELD_ENCRYPTION_KEYS", lambda: Fernet.generate_key().decode(), MAKE_A_KEY))
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1")
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 
@@ -121,6 +142,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "chatautodm.health.probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -152,18 +174,30 @@ TEMPLATES = [
 ]
 
 
+DATABASE_SCHEMES = ("sqlite:", "postgres:", "postgresql:")
+
+
 def database(url: str) -> dict[str, Any]:
-    """Django's entry for DATABASE_URL, with the options that each server needs."""
+    """Django's entry for DATABASE_URL, with the options that each server needs; or one clear error at start-up."""
     try:
-        config: dict[str, Any] = env.db_url_config(url)
-    except (ValueError, ImproperlyConfigured) as error:
+        config: dict[str, Any] = env.db_url_config(url) if url.startswith(DATABASE_SCHEMES) else {}
+    except (ValueError, ImproperlyConfigured):
+        config = {}
+    if config.get("NAME") in {None, "", ":memory:"}:
+        # Without the value, which may hold a password.
         raise ImproperlyConfigured(
-            f"DATABASE_URL must be sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME: {error}"
-        ) from error
+            "DATABASE_URL must be sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded; "
+            "the default is sqlite:///var/chatautodm.sqlite3."
+        )
     if config["ENGINE"] == "django.db.backends.sqlite3":
-        path = Path(config["NAME"])
-        config["NAME"] = str(path if path.is_absolute() else BASE_DIR / path)
-        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        path = BASE_DIR / config["NAME"]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"DATABASE_URL names {path}, whose folder cannot be made: {error.strerror}. Mend that, or name another."
+            ) from error
+        config["NAME"] = str(path)
         config["OPTIONS"] = {
             "timeout": 20,
             # One writer at a time: take the write lock at BEGIN, so that two transactions queue instead of failing.
@@ -223,10 +257,10 @@ def valkey_socket(folder: Path) -> Path:
 LANES = ["high", "default", "low"]
 
 REDIS_URL = os.environ.get("REDIS_URL", "").strip()
-if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://", "redis+sentinel://")):
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
     raise ImproperlyConfigured(
-        "REDIS_URL must begin with redis://, rediss://, unix:// or redis+sentinel://, "
-        f"not {REDIS_URL.split(':')[0]!r}; leave it unset for the embedded Valkey."
+        f"REDIS_URL must begin with redis://, rediss:// or unix://, not {REDIS_URL.split(':')[0]!r} "
+        "(redis+sentinel:// cannot be used yet); leave it unset for the embedded Valkey."
     )
 # Where the embedded Valkey keeps its append-only file, socket and log.
 VALKEY_DIR = VAR_DIR / "valkey"
@@ -271,8 +305,10 @@ INSTAGRAM_APP_SECRET = words("INSTAGRAM_APP_SECRET")
 INSTAGRAM_VERIFY_TOKEN = os.environ.get("INSTAGRAM_VERIFY_TOKEN", "").strip()
 WEBHOOK_MAX_BODY_BYTES = integer("WEBHOOK_MAX_BODY_BYTES", 8_388_608, at_least=1)
 DATA_UPLOAD_MAX_MEMORY_SIZE = max(WEBHOOK_MAX_BODY_BYTES, 2_621_440)
-GRAPH_API_URL = (os.environ.get("GRAPH_API_URL", "").strip() or "https://graph.instagram.com").rstrip("/")
-GRAPH_API_VERSION = os.environ.get("GRAPH_API_VERSION", "").strip() or "v25.0"
+GRAPH_API_URL = shaped(
+    "GRAPH_API_URL", "https://graph.instagram.com", r"https?://\S+", "an address that begins with https:// or http://"
+).rstrip("/")
+GRAPH_API_VERSION = shaped("GRAPH_API_VERSION", "v25.0", r"v\d+\.\d+", "a version such as v25.0")
 GRAPH_CONNECT_TIMEOUT_SECONDS = 5
 GRAPH_READ_TIMEOUT_SECONDS = 20
 
