@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import regex
 
 _CHARACTER = regex.compile(r"\X")
-_UNSTORABLE = regex.compile(r"[\x00\p{Cs}]")
+# NUL, and surrogates that stand alone (a string of Python's holds no others).
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _SENTENCE_ENDS = frozenset(".!?…؟।")
 _SENTENCE_ENDS_WITHOUT_SPACE = frozenset("。\N{FULLWIDTH EXCLAMATION MARK}\N{FULLWIDTH QUESTION MARK}")
 
 
 def storable(text: str) -> str:
     """The text with U+FFFD for what PostgreSQL and UTF-8 refuse: NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

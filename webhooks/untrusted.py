@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import orjson
 
 from automations.events import Unknown
+from automations.texts import storable
 
 PLAIN_ID_LENGTH = 64  # accounts, people, comments, media: Meta's are some 17 digits
 MESSAGE_ID_LENGTH = 600  # a published one has 164 characters; an index row takes 2704 bytes
 RAW_BYTES = 65_536
-# What PostgreSQL's text refuses: NUL, and surrogates that stand alone (a string of Python's holds no others).
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 TOO_DEEP = b'"nested too deeply to be shown"'
 
 
@@ -49,13 +47,6 @@ def load(body: bytes) -> Any:
 def _integer(digits: str) -> int | float:
     # int() refuses text of more than 4300 digits, which would cost the whole body.
     return int(digits) if len(digits) <= 19 else float(digits)
-
-
-def storable(string: str) -> str:
-    """The same string, with U+FFFD for what the database refuses."""
-    if string.isascii() and "\0" not in string:
-        return string
-    return UNSTORABLE.sub("\ufffd", string)
 
 
 def text(value: Any) -> str:
