@@ -67,7 +67,7 @@ async def deliver(
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            turns = _turns(source, plan, started)
+            turns = turns_of(source, plan, started)
             async with asyncio.TaskGroup() as group:
                 for _ in range(plan.connections):
                     group.create_task(_post_in_turn(session, target, plan.secret, turns, report, on_post))
@@ -81,7 +81,7 @@ async def _check_listening(target: URL) -> None:
     await writer.wait_closed()
 
 
-def _turns(source: Iterator[Generated], plan: Plan, started: float) -> Iterator[tuple[float, Generated]]:
+def turns_of(source: Iterator[Generated], plan: Plan, started: float) -> Iterator[tuple[float, Generated]]:
     """Each body with the moment it is due: the rate holds however slow the answers are, as it does with Meta."""
     for index, generated in enumerate(source):
         due = started + index / plan.rate if plan.rate else time.perf_counter()
