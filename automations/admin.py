@@ -55,7 +55,8 @@ class AccountAdmin(ModelAdmin):
     """The access token goes in and never comes out: it is not even read from the database here."""
 
     form = AccountForm
-    list_display = ("name", "instagram_id", "workspace", "state", "token_is_set", "token_expires_at")
+    list_display = ("name_and_id", "workspace", "state", "short_reason", "token_is_set", "token_expires_at")
+    list_display_links = ("name_and_id",)
     list_filter = ("status", "workspace")
     list_select_related = ("workspace",)
     search_fields = ("username", "instagram_id")
@@ -73,8 +74,8 @@ class AccountAdmin(ModelAdmin):
         return accounts.defer("token").annotate(has_token=has_token)
 
     @admin.display(description="account", ordering="username")
-    def name(self, account: Account) -> str:
-        return str(account)
+    def name_and_id(self, account: Account) -> str:
+        return two_lines(str(account), account.instagram_id)
 
     @display(  # type: ignore[untyped-decorator] # Unfold ships no types
         description="status",
@@ -83,6 +84,10 @@ class AccountAdmin(ModelAdmin):
     )
     def state(self, account: Account) -> str:
         return account.get_status_display()
+
+    @admin.display(description="why")
+    def short_reason(self, account: Account) -> str:
+        return one_line(account.status_reason)
 
     @admin.display(description="access token set", boolean=True)
     def token_is_set(self, account: Account) -> bool:
@@ -200,7 +205,7 @@ class EventAdmin(ReadOnlyAdmin):
 
     @display(description="outcome", ordering="outcome", label=OUTCOME_LABELS)  # type: ignore[untyped-decorator]
     def state(self, event: Event) -> Any:
-        return event.outcome, event.get_outcome_display()
+        return event.outcome, words(event.outcome)
 
     @admin.display(description="reason")
     def short_reason(self, event: Event) -> str:
@@ -215,7 +220,7 @@ class EventAdmin(ReadOnlyAdmin):
 class DeliveryAdmin(ReadOnlyAdmin):
     """Calls to the Graph API."""
 
-    list_display = ("created_at", "kind", "recipient", "step", "state", "short_error", "whole_event")
+    list_display = ("created_at", "kind", "recipient", "step", "state", "short_error", "short_event")
     list_filter = (("status", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter))
     list_select_related = ("automation", "event")
     search_fields = ("recipient__exact", "message_id__exact", "event__key__exact", "event__source_id__exact")
@@ -233,6 +238,14 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description="error")
     def short_error(self, delivery: Delivery) -> str:
         return one_line(str((delivery.error or {}).get("title", "")))
+
+    @admin.display(description="event")
+    def short_event(self, delivery: Delivery) -> str:
+        address = reverse("admin:automations_event_change", args=[delivery.event_id])
+        event = delivery.event
+        return two_lines(
+            format_html('<a class="cad-link" href="{}">{}</a>', address, words(event.kind)), one_line(event.source_id)
+        )
 
     @admin.display(description="body")
     def pretty_body(self, delivery: Delivery) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -17,7 +18,9 @@ from queueops import connections, dispatch
 
 @receiver([post_save, post_delete], sender=Automation)
 def automation_changed(sender: type[Automation], instance: Automation, **kwargs: Any) -> None:
-    transaction.on_commit(lambda: publish_eviction(instance.account.instagram_id))
+    # Now, not on commit: with its account or workspace deleted as well there is nobody left to ask then.
+    account = Account.objects.filter(pk=instance.account_id).values_list("instagram_id", flat=True).first()
+    transaction.on_commit(partial(publish_eviction, account or EVERYTHING))
 
 
 @receiver([post_save, post_delete], sender=Account)

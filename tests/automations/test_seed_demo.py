@@ -69,3 +69,12 @@ def test_in_production_nobody_is_made_who_can_log_in_but_the_api_key_works(clien
     assert client.get("/api/queue-stats", headers={"Authorization": f"Token {key}"}).status_code == 200
     assert client.get("/api/dead-letters", headers={"Authorization": f"Token {key}"}).status_code == 200
     assert client.get("/admin/", headers={"Authorization": f"Token {key}"}).status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_workspace_can_be_deleted_with_everything_it_owns():
+    seed()
+
+    Workspace.objects.get().delete()
+
+    assert (Account.objects.count(), Automation.objects.count()) == (0, 0)
