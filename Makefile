@@ -1,6 +1,6 @@
 # Every target does its own set-up: a fresh machine needs git, make and python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help install run test check web worker lint format types imports lock
+.PHONY: help install run test check bench web worker lint format types imports lock
 VENV := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -37,6 +37,9 @@ test: .venv/dev.stamp ## the whole suite, on a Valkey and a PostgreSQL of its ow
 
 check: .venv/dev.stamp lint types imports ## lint, format, types, import contracts, migrations, deploy checks, audit
 	@$(VENV)/python -m tests.checks
+
+bench: .venv/dev.stamp ## the benchmarks against their peers in the same run, as ratios (ONLY=ingest, worker, pipeline, …)
+	@$(VENV)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 lint: .venv/dev.stamp
 	@$(VENV)/ruff check . && $(VENV)/ruff format --check .
