@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Case, Q, TextField, Value, When
+from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from automations import events, people
@@ -191,21 +191,30 @@ def advance(items: Sequence[Advance]) -> list[bool]:
 
 def _end_deliveries(results: Sequence[tuple[Advance, Result]]) -> None:
     now = timezone.now()
-    sent = [(item, result) for item, result in results if result.status == Status.SENT]
-    if sent:
-        # An event has one step in flight, so event and status name the row.
-        message_id = Case(
-            *(When(event_id=item.event_id, then=Value(result.message_id)) for item, result in sent),
-            output_field=TextField(),
-        )
-        Delivery.objects.filter(event_id__in=[item.event_id for item, _ in sent], status=Status.SENDING).update(
-            status=Status.SENT, message_id=message_id, error=None, finished_at=now
-        )
+    _mark_sent([(item.event_id, result) for item, result in results if result.status == Status.SENT], now)
     for item, result in results:
         if result.status != Status.SENT:
             Delivery.objects.filter(event_id=item.event_id, automation_key=item.automation, step=result.step).update(
                 status=result.status, error=result.error, finished_at=now
             )
+
+
+def _mark_sent(sent: Sequence[tuple[UUID, Result]], now: datetime) -> None:
+    """One prepared statement for many rows: as one UPDATE with a CASE the ORM took half of a worker's whole time."""
+    if not sent:
+        return
+    meta = Delivery._meta
+    to_db = {field.name: field.get_db_prep_save for field in meta.concrete_fields}
+    at = to_db["finished_at"](now, connection)
+    # An event has one step in flight, so event and status name the row.
+    sql = f"UPDATE {connection.ops.quote_name(meta.db_table)} SET status = %s, message_id = %s, error = NULL, "  # noqa: S608
+    sql += "finished_at = %s WHERE event_id = %s AND status = %s"
+    rows = [
+        (Status.SENT.value, result.message_id, at, to_db["event"](event_id, connection), Status.SENDING.value)
+        for event_id, result in sent
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(sql, rows)
 
 
 @dataclass(frozen=True, slots=True)
