@@ -56,9 +56,9 @@ def _once(servers: Servers, graph: str, seconds: int, port: int, worker: Command
     pipeline.empty(servers, graph)
     with process("worker", worker, GRAPH_API_URL=graph, BATCHED=batched) as started:
         # The first one waits until the worker is there.
-        first = _post(port, rate=1, seconds=1)
+        first = _post(servers, port, rate=1, seconds=1)
         wait(lambda: _received(graph) >= len(first), started)
-        sent = _post(port, RATE, WARM_SECONDS + seconds)
+        sent = _post(servers, port, RATE, WARM_SECONDS + seconds)
         wait(lambda: _received(graph) >= len(first) + len(sent), started)
     called = {call["recipient"]: call["at"] for call in ask(f"{graph}/_fake/received")}
     measured_from = min(sent.values()) + WARM_SECONDS
@@ -66,14 +66,15 @@ def _once(servers: Servers, graph: str, seconds: int, port: int, worker: Command
     return {"p50": percentile(took, 50), "p99": percentile(took, 99)}
 
 
-def _post(port: int, rate: int, seconds: int) -> dict[str, float]:
+def _post(servers: Servers, port: int, rate: int, seconds: int) -> dict[str, float]:
     """When each was sent, by the person it was from."""
-    arguments = [str(number) for number in (port, rate, seconds, next(_seeds))]
+    said = servers.folder / "sent.json"
+    arguments = [str(argument) for argument in (port, rate, seconds, next(_seeds), said)]
     command = [sys.executable, "-m", "bench.steady", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
     if done.returncode:
         raise RuntimeError(f"the load generator failed: {done.stderr[-500:]}")
-    sent: dict[str, float] = json.loads(done.stdout)
+    sent: dict[str, float] = json.loads(said.read_text())
     return sent
 
 

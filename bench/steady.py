@@ -1,6 +1,7 @@
-"""Webhooks at a steady rate, a process of its own: `python -m bench.steady PORT RATE SECONDS SEED`.
+"""Webhooks at a steady rate, a process of its own: `python -m bench.steady PORT RATE SECONDS SEED FILE`.
 
-Each is due at its moment, however slow the answers are. Prints as JSON when each was sent, by the person it is from.
+Each is due at its moment, however slow the answers are. FILE then says, as JSON, when each was sent, by the
+person it is from.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from pathlib import Path
 
 import uvloop
 
@@ -62,7 +64,7 @@ async def post(port: int, rate: int, source: list[tuple[str, bytes]]) -> dict[st
 def main() -> None:
     port, rate, seconds, seed = (int(argument) for argument in sys.argv[1:5])
     source = messages(seed, rate * seconds, f"127.0.0.1:{port}")
-    sys.stdout.write(json.dumps(uvloop.run(post(port, rate, source))) + "\n")
+    Path(sys.argv[5]).write_text(json.dumps(uvloop.run(post(port, rate, source))))
 
 
 if __name__ == "__main__":
