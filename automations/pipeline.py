@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from automations import graph, pacing, records, windows
+from automations import deliveries, graph, pacing, records, windows
 from automations.cache import AccountInfo, cache
 from automations.events import Comment, Event, Kind
 from automations.graph_errors import Verdict
@@ -65,9 +65,9 @@ class Run:
     automation: str
     happened_at: datetime
     started: records.Started
-    unwritten: records.Result | None = None
+    unwritten: deliveries.Result | None = None
 
-    async def move(self, delivery: records.NewDelivery | None = None, outcome: str = "", reason: str = "") -> bool:
+    async def move(self, delivery: deliveries.NewDelivery | None = None, outcome: str = "", reason: str = "") -> bool:
         """Write the result at hand together with what comes next; whether the delivery may be sent."""
         result, self.unwritten = self.unwritten, None
         return await database.writer(records.advance).submit(
@@ -172,7 +172,7 @@ def _plan(event: Event, account: AccountInfo, rule: Rule) -> list[Call | Refused
 
 def _first_delivery(
     event: Event, account: AccountInfo | None, steps: list[Call | Refused], happened_at: datetime
-) -> records.NewDelivery | None:
+) -> deliveries.NewDelivery | None:
     """The first step, to be recorded together with the event, if all that could stand against it is known already."""
     if account is None or not steps or not isinstance(steps[0], Call) or not pacing.is_free(account, datetime.now(UTC)):
         return None
@@ -182,8 +182,8 @@ def _first_delivery(
     return _delivery(steps[0]) if closes is not None and datetime.now(UTC) <= closes else None
 
 
-def _delivery(call: Call) -> records.NewDelivery:
-    return records.NewDelivery(
+def _delivery(call: Call) -> deliveries.NewDelivery:
+    return deliveries.NewDelivery(
         step=call.step,
         kind=call.kind,
         recipient=call.recipient,
@@ -192,7 +192,7 @@ def _delivery(call: Call) -> records.NewDelivery:
     )
 
 
-async def _send(run: Run, steps: list[Call | Refused], begun: records.NewDelivery | None) -> None:
+async def _send(run: Run, steps: list[Call | Refused], begun: deliveries.NewDelivery | None) -> None:
     statuses = dict(run.started.deliveries)
     reason = ""
     for step in steps:
@@ -211,7 +211,7 @@ async def _leave_off(run: Run) -> None:
     """The rule that was begun with is gone: nothing more is sent, and what was cut off stays unconfirmed."""
     statuses = dict(run.started.deliveries)
     for step in [step for step, status in statuses.items() if status == Status.SENDING]:
-        run.unwritten = records.Result(step=step, status=Status.UNCONFIRMED, error=CUT_OFF)
+        run.unwritten = deliveries.Result(step=step, status=Status.UNCONFIRMED, error=CUT_OFF)
         await run.move()
         statuses[step] = Status.UNCONFIRMED
     await run.move(outcome=_outcome(statuses.values()), reason="Its automation was removed before all was sent.")
@@ -220,7 +220,7 @@ async def _leave_off(run: Run) -> None:
 async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_begun: bool) -> tuple[str, str]:
     """The step's new status and, unless it was sent, why."""
     if earlier == Status.SENDING:
-        run.unwritten = records.Result(step=step.step, status=Status.UNCONFIRMED, error=CUT_OFF)
+        run.unwritten = deliveries.Result(step=step.step, status=Status.UNCONFIRMED, error=CUT_OFF)
         return Status.UNCONFIRMED, CUT_OFF["title"]
     if isinstance(step, Refused):
         return await _skip(run, step, {}, step.reason)
@@ -245,7 +245,7 @@ async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_b
 
 async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], reason: str) -> tuple[str, str]:
     await run.move(
-        delivery=records.NewDelivery(
+        delivery=deliveries.NewDelivery(
             step=step.step,
             kind=step.kind,
             recipient=step.recipient,
@@ -262,7 +262,7 @@ async def _call(run: Run, call: Call) -> tuple[str, str]:
         answer = await graph.client().send(call.path, call.body, run.account.token)
     except graph.GraphError as error:
         return await _refused(run, call, error)
-    run.unwritten = records.Result(step=call.step, status=Status.SENT, message_id=answer.message_id)
+    run.unwritten = deliveries.Result(step=call.step, status=Status.SENT, message_id=answer.message_id)
     return Status.SENT, ""
 
 
@@ -270,7 +270,7 @@ async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, 
     """Record what Meta said, and turn it into what happens next."""
     uncertain = error.verdict is Verdict.PROBABLY_SENT
     status = Status.UNCONFIRMED if uncertain else Status.FAILED
-    run.unwritten = records.Result(step=call.step, status=status, error=error.as_json())
+    run.unwritten = deliveries.Result(step=call.step, status=status, error=error.as_json())
     await run.move()
     if uncertain:
         return status, error.title

@@ -8,39 +8,23 @@ an IntegrityError, its transaction is undone, and its next attempt sees the othe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
-from django.db.models import Q
+from django.db import transaction
 from django.utils import timezone
 
 from automations import events, people
 from automations.cache import AccountInfo
+from automations.deliveries import Begun, NewDelivery, Result, begin, end
 from automations.models import Delivery, Event
 from queueops import deadletters
 from queueops.jobs import Failure, Verb
-from queueops.keys import new_id
 
 TEXT_CHARACTERS = 4000
-
-Status = Delivery.Status
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDelivery:
-    """One step on its way out, or one that will not go (`status` skipped)."""
-
-    step: int
-    kind: str
-    recipient: str
-    body: dict[str, Any]
-    status: str = Status.SENDING
-    error: dict[str, Any] | None = None
-    once_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +41,8 @@ class Start:
     reason: str = ""
     automation: str | None = None
     rules: tuple[Any, ...] = ()
-    delivery: NewDelivery | None = None  # the first step, where nothing that we do not know yet stands against it
+    # The first step, where nothing that we do not know yet stands against it.
+    delivery: NewDelivery | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +60,6 @@ class Started:
     last_inbound_at: datetime | None = None
     deliveries: dict[int, str] = field(default_factory=dict)
     automation: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """How one step ended."""
-
-    step: int
-    status: str
-    message_id: str = ""
-    error: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +87,8 @@ def start(items: Sequence[Start]) -> list[Started]:
         )
         fresh = {item.event.key: _row(item) for item in items if item.event.key not in known}
         Event.objects.bulk_create(fresh.values())
-        sendable = _begin(
-            _New(fresh[item.event.key].pk, item.automation, item.delivery)
+        sendable = begin(
+            Begun(fresh[item.event.key].pk, item.automation, item.delivery)
             for item in items
             if item.event.key in fresh and item.automation and item.delivery
         )
@@ -183,96 +158,10 @@ def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> 
 def advance(items: Sequence[Advance]) -> list[bool]:
     """Write the moves down, in one transaction; for each whether its delivery may be sent (another run may have it)."""
     with transaction.atomic():
-        _end_deliveries([(item, item.result) for item in items if item.result is not None])
-        sendable = _begin(_New(item.event_id, item.automation, item.delivery) for item in items if item.delivery)
+        end([(item.event_id, item.automation, item.result) for item in items if item.result is not None])
+        sendable = begin(Begun(item.event_id, item.automation, item.delivery) for item in items if item.delivery)
         _close_events([item for item in items if item.outcome])
     return [item.delivery is None or item.event_id in sendable for item in items]
-
-
-def _end_deliveries(results: Sequence[tuple[Advance, Result]]) -> None:
-    now = timezone.now()
-    _mark_sent([(item.event_id, result) for item, result in results if result.status == Status.SENT], now)
-    for item, result in results:
-        if result.status != Status.SENT:
-            Delivery.objects.filter(event_id=item.event_id, automation_key=item.automation, step=result.step).update(
-                status=result.status, error=result.error, finished_at=now
-            )
-
-
-def _mark_sent(sent: Sequence[tuple[UUID, Result]], now: datetime) -> None:
-    """One prepared statement for many rows: as one UPDATE with a CASE the ORM took half of a worker's whole time."""
-    if not sent:
-        return
-    meta = Delivery._meta
-    to_db = {field.name: field.get_db_prep_save for field in meta.concrete_fields}
-    at = to_db["finished_at"](now, connection)
-    # An event has one step in flight, so event and status name the row.
-    sql = f"UPDATE {connection.ops.quote_name(meta.db_table)} SET status = %s, message_id = %s, error = NULL, "  # noqa: S608
-    sql += "finished_at = %s WHERE event_id = %s AND status = %s"
-    rows = [
-        (Status.SENT.value, result.message_id, at, to_db["event"](event_id, connection), Status.SENDING.value)
-        for event_id, result in sent
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(sql, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _New:
-    event_id: UUID
-    automation: str
-    delivery: NewDelivery
-
-
-def _begin(news: Iterable[_New]) -> set[UUID]:
-    """Write the deliveries; the events whose delivery is ours to send."""
-    wanted = list(news)
-    if not wanted:
-        return set()
-    existing = Delivery.objects.filter(
-        Q(event_id__in=[new.event_id for new in wanted])
-        | Q(once_key__in=[new.delivery.once_key for new in wanted if new.delivery.once_key])
-    )
-    by_step = {(row.event_id, row.automation_key, row.step): row for row in existing}
-    used = {row.once_key: row for row in by_step.values() if row.once_key}
-    rows = []
-    sendable = set()
-    for new in wanted:
-        found = by_step.get((new.event_id, new.automation, new.delivery.step))
-        if found is None and (new.delivery.once_key is None or new.delivery.once_key not in used):
-            row = _delivery_row(new)
-            rows.append(row)
-            if row.once_key:
-                used[row.once_key] = row
-            sendable.add(new.event_id)
-        elif found is not None and _reopen(found, new.delivery):
-            sendable.add(new.event_id)
-    Delivery.objects.bulk_create(rows)
-    return sendable
-
-
-def _delivery_row(new: _New) -> Delivery:
-    delivery = new.delivery
-    return Delivery(
-        id=new_id(),
-        event_id=new.event_id,
-        automation_id=new.automation,
-        automation_key=new.automation,
-        step=delivery.step,
-        kind=delivery.kind,
-        recipient=delivery.recipient[:255],
-        body=delivery.body,
-        status=delivery.status,
-        error=delivery.error,
-        once_key=delivery.once_key,
-        finished_at=None if delivery.status == Status.SENDING else timezone.now(),
-    )
-
-
-def _reopen(found: Delivery, delivery: NewDelivery) -> bool:
-    """Try once more what Meta refused before, and so certainly was not sent; who changes the row first may send."""
-    refused = Delivery.objects.filter(pk=found.pk, status=Status.FAILED)
-    return bool(refused.update(status=delivery.status, error=delivery.error, body=delivery.body, finished_at=None))
 
 
 def _close_events(items: Sequence[Advance]) -> None:
