@@ -39,7 +39,7 @@ check: .venv/dev.stamp lint types imports ## lint, format, types, import contrac
 	@$(VENV)/python -m tests.checks
 
 bench: .venv/dev.stamp ## the benchmarks against their peers in the same run, as ratios (ONLY=ingest, worker, pipeline, …)
-	@$(VENV)/python -m bench $(if $(ONLY),--only $(ONLY))
+	@$(VENV)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lint: .venv/dev.stamp
 	@$(VENV)/ruff check . && $(VENV)/ruff format --check .

@@ -1,4 +1,4 @@
-"""`python -m bench`: ours and the peers in one run. See docs/benchmarks.md for what was found."""
+"""`python -m bench`: ours and the peers in one run, as ratios; `--write` keeps the table as docs/benchmarks.md."""
 
 from __future__ import annotations
 
