@@ -116,7 +116,7 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
     if account is not None and (steps or started.deliveries):
         if rule is not decision.rule:
             steps = _plan(event, account, rule) if rule else []
-        run = Run(event, account, started.automation or str(rule and rule.id), happened_at, started)
+        run = Run(event, account, rule.id if rule else started.automation, happened_at, started)
         if rule is None:
             await _leave_off(run)
         else:

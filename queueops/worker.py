@@ -132,9 +132,7 @@ class LaneWorker(BaseWorker):
         self._idle_since = time.monotonic()
         self._claims = Claims(self._redis, self.name, self.queue_names())
         self._install_loop_signals()
-        upkeep = Upkeep(
-            self, self._claims, self._redis, lambda: list(self._running.values()), lambda: self._ended_total
-        )
+        upkeep = Upkeep(self, self._claims, self._redis, self._in_flight, lambda: self._ended_total)
         listeners = (self._listen(queue) for queue in self.queues)
         async with self._beside(upkeep.heartbeats(), upkeep.maintenance(), upkeep.metrics_lines(), *listeners):
             while not self._is_over():
@@ -207,10 +205,10 @@ class LaneWorker(BaseWorker):
     def _job_ended(self, task: asyncio.Task[Settled | None]) -> None:
         job = self._running.pop(task)
         self._ended_total += 1
+        self._wake.set()  # first: a slot is free even if what follows raises
         settled = Settled(job, "back") if task.cancelled() else task.result()
         if settled is not None:
             self._ended.append(settled)
-        self._wake.set()
 
     async def _run_foreign(self, job: Claimed) -> None:
         """A job that somebody enqueued with RQ itself: RQ's own way, in a thread, with its results and callbacks."""
