@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -50,49 +49,60 @@ class Begun:
     delivery: NewDelivery
 
 
-def begin(news: Iterable[Begun]) -> set[UUID]:
-    """Write the deliveries; the events whose delivery is ours to send."""
-    wanted = list(news)
-    if not wanted:
-        return set()
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A step of an event's automation that was called, or found cut off."""
+
+    event_id: UUID
+    automation: str
+    result: Result
+
+
+def begin(news: Sequence[Begun]) -> list[bool]:
+    """Write the deliveries; for each whether it is ours to send."""
+    if not news:
+        return []
     existing = Delivery.objects.filter(
-        Q(event_id__in=[new.event_id for new in wanted])
-        | Q(once_key__in=[new.delivery.once_key for new in wanted if new.delivery.once_key])
+        Q(event_id__in=[new.event_id for new in news])
+        | Q(once_key__in=[new.delivery.once_key for new in news if new.delivery.once_key])
     )
     by_step = {(row.event_id, row.automation_key, row.step): row for row in existing}
-    used = {row.once_key: row for row in by_step.values() if row.once_key}
+    used = {row.once_key for row in by_step.values() if row.once_key}
     rows = []
-    sendable = set()
-    for new in wanted:
-        found = by_step.get((new.event_id, new.automation, new.delivery.step))
-        if found is None and (new.delivery.once_key is None or new.delivery.once_key not in used):
-            row = _delivery_row(new)
-            rows.append(row)
-            if row.once_key:
-                used[row.once_key] = row
-            sendable.add(new.event_id)
-        elif found is not None and _reopen(found, new.delivery):
-            sendable.add(new.event_id)
+    sendable = []
+    for new in news:
+        step = (new.event_id, new.automation, new.delivery.step)
+        is_ours = step not in by_step and new.delivery.once_key not in used
+        if is_ours:
+            by_step[step] = Delivery(**begun_row(new))
+            rows.append(by_step[step])
+            if new.delivery.once_key:
+                used.add(new.delivery.once_key)
+        sendable.append(is_ours or (step in by_step and _reopen(by_step[step], new.delivery)))
     Delivery.objects.bulk_create(rows)
     return sendable
 
 
-def _delivery_row(new: Begun) -> Delivery:
+def begun_row(new: Begun) -> dict[str, Any]:
+    """The columns of a new delivery."""
     delivery = new.delivery
-    return Delivery(
-        id=new_id(),
-        event_id=new.event_id,
-        automation_id=new.automation,
-        automation_key=new.automation,
-        step=delivery.step,
-        kind=delivery.kind,
-        recipient=delivery.recipient[:255],
-        body=delivery.body,
-        status=delivery.status,
-        error=delivery.error,
-        once_key=delivery.once_key,
-        finished_at=None if delivery.status == Status.SENDING else timezone.now(),
-    )
+    now = timezone.now()
+    return {
+        "id": new_id(),
+        "event_id": new.event_id,
+        "automation_id": new.automation,
+        "automation_key": new.automation,
+        "step": delivery.step,
+        "kind": delivery.kind,
+        "recipient": delivery.recipient[:255],
+        "body": delivery.body,
+        "status": delivery.status,
+        "message_id": "",
+        "error": delivery.error,
+        "once_key": delivery.once_key,
+        "created_at": now,
+        "finished_at": None if delivery.status == Status.SENDING else now,
+    }
 
 
 def _reopen(found: Delivery, delivery: NewDelivery) -> bool:
@@ -101,30 +111,28 @@ def _reopen(found: Delivery, delivery: NewDelivery) -> bool:
     return bool(refused.update(status=delivery.status, error=delivery.error, body=delivery.body, finished_at=None))
 
 
-def end(results: Sequence[tuple[UUID, str, Result]]) -> None:
-    """Write down how steps ended: event, automation and result of each."""
-    now = timezone.now()
-    _mark_sent([(event_id, result) for event_id, _, result in results if result.status == Status.SENT], now)
-    for event_id, automation, result in results:
-        if result.status != Status.SENT:
-            Delivery.objects.filter(event_id=event_id, automation_key=automation, step=result.step).update(
-                status=result.status, error=result.error, finished_at=now
-            )
+def ended_row(ended: Ended) -> dict[str, Any]:
+    """The columns that the end of a delivery changes, and those that say which."""
+    return {
+        "status": ended.result.status,
+        "message_id": ended.result.message_id,
+        "error": ended.result.error,
+        "finished_at": timezone.now(),
+        "event_id": ended.event_id,
+        "automation_key": ended.automation,
+        "step": ended.result.step,
+    }
 
 
-def _mark_sent(sent: Sequence[tuple[UUID, Result]], now: datetime) -> None:
-    """One prepared statement for many rows: as one UPDATE with a CASE the ORM took half of a worker's whole time."""
-    if not sent:
+def end(results: Sequence[Ended]) -> None:
+    """Write down how steps ended, whatever another run has made of them meanwhile: who called knows best."""
+    if not results:
         return
+    # One statement for many rows: as one UPDATE with a CASE the ORM took half of a worker's whole time.
     meta = Delivery._meta
-    to_db = {field.name: field.get_db_prep_save for field in meta.concrete_fields}
-    at = to_db["finished_at"](now, connection)
-    # An event has one step in flight, so event and status name the row.
-    sql = f"UPDATE {connection.ops.quote_name(meta.db_table)} SET status = %s, message_id = %s, error = NULL, "  # noqa: S608
-    sql += "finished_at = %s WHERE event_id = %s AND status = %s"
-    rows = [
-        (Status.SENT.value, result.message_id, at, to_db["event"](event_id, connection), Status.SENDING.value)
-        for event_id, result in sent
-    ]
+    to_db = {field.attname: field.get_db_prep_save for field in meta.concrete_fields}
+    sql = f"UPDATE {connection.ops.quote_name(meta.db_table)} SET status = %s, message_id = %s, error = %s, "  # noqa: S608
+    sql += "finished_at = %s WHERE event_id = %s AND automation_key = %s AND step = %s"
+    rows = [[to_db[name](value, connection) for name, value in ended_row(ended).items()] for ended in results]
     with connection.cursor() as cursor:
         cursor.executemany(sql, rows)

@@ -2,177 +2,84 @@
 
 The rows are the guard: an event's key is unique, a delivery is unique per event, automation and step, and a private
 reply per comment. A delivery is committed as `sending` before its call, so a crash leaves evidence, never a doubt
-about whether there may have been a call. Two processes that write the same row at the same instant: one of them gets
-an IntegrityError, its transaction is undone, and its next attempt sees the other's row.
+about whether there may have been a call. Of two processes that write the same row at the same instant one finds the
+other's, or gets an IntegrityError, which undoes its transaction; its next attempt finds the other's row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
-from automations import events, people
-from automations.cache import AccountInfo
-from automations.deliveries import Begun, NewDelivery, Result, begin, end
-from automations.models import Delivery, Event
-from queueops import deadletters
+from automations import entries, events, rows_by_orm, rows_by_sql
+from automations.deliveries import begun_row, ended_row
+from automations.entries import TEXT_CHARACTERS, Advance, Start, Started
+from automations.models import Event
+from queueops import database
 from queueops.jobs import Failure, Verb
 
-TEXT_CHARACTERS = 4000
 
+def start(items: Sequence[Start]) -> Sequence[Started | Exception]:
+    """Open the events' rows with their first deliveries, and keep the conversations up to date; in one transaction.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """An event that is being processed, with what was decided. `outcome` is final when there is nothing to send."""
-
-    event: events.Event
-    receipt: str
-    lane: str
-    received_at: datetime
-    happened_at: datetime
-    account: AccountInfo | None
-    outcome: str
-    reason: str = ""
-    automation: str | None = None
-    rules: tuple[Any, ...] = ()
-    # The first step, where nothing that we do not know yet stands against it.
-    delivery: NewDelivery | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """The event's row, and what an earlier run of it left behind: deliveries by step, and whose they are.
-
-    may_send: whether `Start.delivery` was written and may be sent.
+    On PostgreSQL this is one statement, and events that have a row already follow in a second transaction.
     """
-
-    id: UUID
-    is_over: bool = False
-    is_redelivery: bool = False
-    is_new: bool = True
-    may_send: bool = False
-    last_inbound_at: datetime | None = None
-    deliveries: dict[int, str] = field(default_factory=dict)
-    automation: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advance:
-    """One move of an event: the result of a step, the beginning of the next, the end of the event; any of them."""
-
-    event_id: UUID
-    event_key: str
-    automation: str
-    is_new: bool
-    result: Result | None = None
-    delivery: NewDelivery | None = None
-    outcome: str = ""
-    reason: str = ""
-
-
-def start(items: Sequence[Start]) -> list[Started]:
-    """Open the events' rows and keep the conversations up to date; in one transaction."""
-    with transaction.atomic():
-        known = {row.key: row for row in Event.objects.filter(key__in={item.event.key for item in items})}
-        noted = people.note(
-            (item.account.id, item.event, item.happened_at)
-            for item in items
-            if item.account is not None and item.event.person
-        )
-        fresh = {item.event.key: _row(item) for item in items if item.event.key not in known}
-        Event.objects.bulk_create(fresh.values())
-        sendable = begin(
-            Begun(fresh[item.event.key].pk, item.automation, item.delivery)
-            for item in items
-            if item.event.key in fresh and item.automation and item.delivery
-        )
-        return [
-            _started_anew(item, known[item.event.key], people.last_inbound(noted, item.account, item.event))
-            if item.event.key in known
-            else Started(
-                id=fresh[item.event.key].pk,
-                may_send=fresh[item.event.key].pk in sendable,
-                last_inbound_at=people.last_inbound(noted, item.account, item.event),
-            )
-            for item in items
-        ]
-
-
-def _row(item: Start) -> Event:
-    event = item.event
-    now = timezone.now()
-    return Event(
-        key=event.key,
-        receipt=item.receipt,
-        kind=event.kind.value,
-        lane=item.lane,
-        account=event.account,
-        person=event.person,
-        source_id=event.source_id,
-        text=getattr(event, "text", "")[:TEXT_CHARACTERS],
-        payload=event.as_payload(),
-        outcome=item.outcome,
-        reason=item.reason,
-        automation_id=item.automation,
-        rules=list(item.rules),
-        happened_at=item.happened_at,
-        received_at=item.received_at,
-        started_at=now,
-        finished_at=now if item.outcome in Event.FINAL else None,
+    if connection.vendor != "postgresql":
+        return rows_by_orm.start(items)
+    events_rows = [entries.event_row(item) for item in items]
+    opened, latest = rows_by_sql.start(
+        entries.people_rows(items),
+        events_rows,
+        [begun_row(new) for new in entries.first_deliveries(items, events_rows)],
     )
+    known = [item for item, row in zip(items, events_rows, strict=True) if row["id"] not in opened]
+    later = iter(database.write_all(rows_by_orm.start, known) if known else ())
+    return [
+        entries.started(item, row["id"], opened[row["id"]], latest) if row["id"] in opened else next(later)
+        for item, row in zip(items, events_rows, strict=True)
+    ]
 
 
-def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> Started:
-    """An event that has a row: a redelivery of one that is over, or a later attempt, which decides anew."""
-    if row.is_final:
-        return Started(id=row.pk, is_over=True, is_redelivery=row.receipt != item.receipt, is_new=False)
-    earlier = list(Delivery.objects.filter(event_id=row.pk).values_list("automation_key", "step", "status"))
-    # What was begun is brought to its own end, whatever would be decided today.
-    outcome = Event.Outcome.PROCESSING if earlier else item.outcome
-    final = outcome in Event.FINAL
-    Event.objects.filter(pk=row.pk).update(
-        outcome=outcome,
-        reason=item.reason,
-        automation_id=item.automation,
-        rules=list(item.rules),
-        started_at=timezone.now(),
-        finished_at=timezone.now() if final else None,
+def advance(items: Sequence[Advance]) -> Sequence[bool | Exception]:
+    """Write the moves down, in one transaction; for each whether its delivery may be sent (another run may have it).
+
+    On PostgreSQL that is one statement for events that are new. Those of a later attempt follow in a second
+    transaction, and so do deliveries that could not be written because there are such already.
+    """
+    if connection.vendor != "postgresql":
+        return rows_by_orm.advance(items)
+    is_over = iter(_advance_at_once([item for item in items if item.is_new]))
+    left = {n: _left(item) for n, item in enumerate(items) if not item.is_new or not next(is_over)}
+    later = iter(database.write_all(rows_by_orm.advance, list(left.values())) if left else ())
+    return [next(later) if n in left else True for n in range(len(items))]
+
+
+def _advance_at_once(items: Sequence[Advance]) -> list[bool]:
+    """For each whether all of it is written."""
+    if not items:
+        return []
+    begun = [begun_row(new) for new in entries.new_deliveries(items)]
+    written = rows_by_sql.advance(
+        ended=[ended_row(ended) for ended in entries.ended_deliveries(items)],
+        closed=[
+            {"id": item.event_id, "outcome": item.outcome, "reason": item.reason[:300], "finished_at": timezone.now()}
+            for item in items
+            if item.outcome
+        ],
+        begun=begun,
     )
-    if final:
-        deadletters.resolve([row.key])
-    return Started(
-        id=row.pk,
-        is_new=False,
-        last_inbound_at=last_inbound_at,
-        deliveries={step: status for _, step, status in earlier},
-        automation=earlier[0][0] if earlier else "",
-    )
+    is_written = iter(row["id"] in written for row in begun)
+    return [item.delivery is None or next(is_written) for item in items]
 
 
-def advance(items: Sequence[Advance]) -> list[bool]:
-    """Write the moves down, in one transaction; for each whether its delivery may be sent (another run may have it)."""
-    with transaction.atomic():
-        end([(item.event_id, item.automation, item.result) for item in items if item.result is not None])
-        sendable = begin(Begun(item.event_id, item.automation, item.delivery) for item in items if item.delivery)
-        _close_events([item for item in items if item.outcome])
-    return [item.delivery is None or item.event_id in sendable for item in items]
-
-
-def _close_events(items: Sequence[Advance]) -> None:
-    endings: dict[tuple[str, str], list[UUID]] = {}
-    for item in items:
-        endings.setdefault((item.outcome, item.reason[:300]), []).append(item.event_id)
-    for (outcome, reason), ids in endings.items():
-        Event.objects.filter(pk__in=ids).update(outcome=outcome, reason=reason, finished_at=timezone.now())
-    retried = [item.event_key for item in items if not item.is_new]
-    if retried:
-        deadletters.resolve(retried)
+def _left(item: Advance) -> Advance:
+    """What is still to be done of a move: of a new event only its delivery, for the rest is written."""
+    return replace(item, result=None, outcome="") if item.is_new else item
 
 
 def note_failure(event: events.Event, receipt: dict[str, Any], failure: Failure) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
@@ -16,6 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Write = Callable[[Sequence[Item]], Sequence[Result | Exception]]
 
 THREADS = 4
 ITEMS_A_BATCH = 200
@@ -63,17 +65,40 @@ async def run(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         close_old_connections()
         return function(*args, **kwargs)
 
-    return await asyncio.get_running_loop().run_in_executor(pool(), call)
+    # With the job's context: what is logged there, and what must not be, depends on it.
+    return await asyncio.get_running_loop().run_in_executor(pool(), copy_context().run, call)
+
+
+def write_all(write: Write[Item, Result], items: Sequence[Item]) -> Sequence[Result | Exception]:
+    """Write the items together or, when that fails, each alone; what an item's own write raised is its result.
+
+    So one poison item costs its neighbours nothing but time. `write` gets a list and answers one of the same length.
+    """
+    try:
+        return write(items)
+    except (DatabaseError, InterfaceError, ValueError, TypeError) as error:
+        if len(items) == 1 or not _is_there():
+            return [error] * len(items)
+        return [write_all(write, [item])[0] for item in items]
+
+
+def _is_there() -> bool:
+    """Whether the database can be reached; a connection that broke is made anew."""
+    close_old_connections()
+    try:
+        connection.ensure_connection()
+    except (DatabaseError, InterfaceError):
+        return False
+    return True
 
 
 class Writer(Generic[Item, Result]):
-    """Gathers the items of concurrent jobs and hands them to `write` together: one transaction for many jobs.
+    """Gathers the items of concurrent jobs and hands them to `write` together (see `write_all`).
 
-    `write` gets a list and answers a list of the same length. When it raises, each item is written alone, so that one
-    poison item costs its neighbours nothing but time. Make one for each event loop (see `writer`).
+    Make one for each event loop (see `writer`).
     """
 
-    def __init__(self, write: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
+    def __init__(self, write: Write[Item, Result]) -> None:
         self._write = write
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -93,15 +118,12 @@ class Writer(Generic[Item, Result]):
             await self._write_group(group)
 
     async def _write_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        try:
-            results = await run(self._write, [item for item, _ in group])
-        except (DatabaseError, InterfaceError, ValueError, TypeError) as error:
-            if len(group) == 1:
-                _settle(group[0][1], error)
-                return
-            for pair in group:
-                await self._write_group([pair])
-            return
+        items = [item for item, _ in group]
+        writing = asyncio.ensure_future(run(lambda: write_all(self._write, items)))
+        await asyncio.wait([writing])
+        # Whatever was raised, nobody is left waiting.
+        error = writing.exception()
+        results = [error] * len(items) if error else writing.result()
         for (_, future), result in zip(group, results, strict=True):
             _settle(future, result)
 
@@ -109,7 +131,7 @@ class Writer(Generic[Item, Result]):
 def _settle(future: asyncio.Future[Any], result: Any) -> None:
     if future.done():
         return
-    if isinstance(result, Exception):
+    if isinstance(result, BaseException):
         future.set_exception(result)
     else:
         future.set_result(result)
@@ -118,7 +140,7 @@ def _settle(future: asyncio.Future[Any], result: Any) -> None:
 _writers: PerLoop[dict[Any, Writer[Any, Any]]] = PerLoop(dict)
 
 
-def writer(write: Callable[[Sequence[Item]], Sequence[Result]]) -> Writer[Item, Result]:
+def writer(write: Write[Item, Result]) -> Writer[Item, Result]:
     """The running loop's writer for this function."""
     writers = _writers()
     if write not in writers:

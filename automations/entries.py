@@ -1,0 +1,139 @@
+"""What is to be written down about one event while it is processed, as values and as the columns of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from automations import events, people
+from automations.deliveries import Begun, Ended, NewDelivery, Result
+from automations.lookups import AccountInfo
+from automations.models import Event
+from queueops.keys import new_id
+
+TEXT_CHARACTERS = 4000
+
+Row = dict[str, Any]
+# When each contact's person last wrote, by the contact's key.
+Latest = dict[UUID, datetime | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """An event that is being processed, with what was decided. `outcome` is final when there is nothing to send."""
+
+    event: events.Event
+    receipt: str
+    lane: str
+    received_at: datetime
+    happened_at: datetime
+    account: AccountInfo | None
+    outcome: str
+    reason: str = ""
+    automation: str | None = None
+    rules: tuple[Any, ...] = ()
+    # The first step, where nothing that we do not know yet stands against it.
+    delivery: NewDelivery | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The event's row, and what an earlier run of it left behind: deliveries by step, and whose they are.
+
+    may_send: whether `Start.delivery` was written and may be sent.
+    """
+
+    id: UUID
+    is_over: bool = False
+    is_redelivery: bool = False
+    is_new: bool = True
+    may_send: bool = False
+    last_inbound_at: datetime | None = None
+    deliveries: dict[int, str] = field(default_factory=dict)
+    automation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """One move of an event: the result of a step, the beginning of the next, the end of the event; any of them."""
+
+    event_id: UUID
+    event_key: str
+    automation: str
+    is_new: bool
+    result: Result | None = None
+    delivery: NewDelivery | None = None
+    outcome: str = ""
+    reason: str = ""
+
+
+def event_row(item: Start) -> Row:
+    """The columns of a new event."""
+    event = item.event
+    now = timezone.now()
+    return {
+        "id": new_id(),
+        "key": event.key,
+        "receipt": item.receipt,
+        "kind": event.kind.value,
+        "lane": item.lane,
+        "account": event.account,
+        "person": event.person,
+        "source_id": event.source_id,
+        "text": getattr(event, "text", "")[:TEXT_CHARACTERS],
+        "payload": event.as_payload(),
+        "outcome": item.outcome,
+        "reason": item.reason,
+        "automation_id": item.automation,
+        "rules": item.rules,
+        "attempts": [],
+        "happened_at": item.happened_at,
+        "received_at": item.received_at,
+        "started_at": now,
+        "finished_at": now if item.outcome in Event.FINAL else None,
+    }
+
+
+def people_rows(items: Iterable[Start]) -> list[Row]:
+    """The columns of everybody these events are from (see `people.rows`)."""
+    return people.rows(
+        (item.account.id, item.event, item.happened_at)
+        for item in items
+        if item.account is not None and item.event.person
+    )
+
+
+def first_deliveries(items: Sequence[Start], rows: Sequence[Row]) -> list[Begun]:
+    """The deliveries that begin with their events, whose rows are given."""
+    return [
+        Begun(row["id"], item.automation, item.delivery)
+        for item, row in zip(items, rows, strict=True)
+        if item.automation and item.delivery
+    ]
+
+
+def started(item: Start, key: UUID, may_send: bool, latest: Latest) -> Started:
+    """A new event that was written under this key."""
+    return Started(id=key, may_send=may_send, last_inbound_at=last_inbound(item, latest))
+
+
+def last_inbound(item: Start, latest: Latest) -> datetime | None:
+    """When the event's person last wrote, out of what was read about all of them."""
+    if item.account is None or not item.event.person:
+        return None
+    return latest[people.contact_id(item.account.id, item.event.person)]
+
+
+def new_deliveries(items: Iterable[Advance]) -> list[Begun]:
+    """The deliveries that these moves begin."""
+    return [Begun(item.event_id, item.automation, item.delivery) for item in items if item.delivery]
+
+
+def ended_deliveries(items: Iterable[Advance]) -> list[Ended]:
+    """The deliveries that these moves end."""
+    return [Ended(item.event_id, item.automation, item.result) for item in items if item.result is not None]
