@@ -1,95 +1,48 @@
-"""Accounts and rules in memory: the worker's look-ups reach the database once per key, and again after a change.
+"""Accounts and rules in memory: a worker's look-ups reach the database once per key, and again after a change.
 
-Misses are remembered too; of many jobs that ask for one key at once, one queries. Every change (see `receivers`) is
-published on `cad:evict`; a process whose subscription is interrupted forgets everything and asks the database each
-time until it listens again, so that a stale rule is never used for longer than the message takes.
+Three levels: this loop's memory, Redis for all processes (`shared_cache`), one query. Misses are remembered too; of
+many jobs that ask for one key at once, one asks on. Every change (see `receivers`, `table_changes`) is published on
+`cad:evict`; a process whose subscription is interrupted forgets everything and asks the database each time until it
+listens again, so that a stale rule is never used for longer than the message takes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from redis.exceptions import RedisError
 
-from automations.matching import Rule, RuleSet
-from automations.models import Account, Automation
-from automations.replies import ActionError, parse_action
-from queueops import connections, database, dispatch, loops, metrics
+from automations import lookups, shared_cache
+from automations.lookups import AccountInfo
+from automations.matching import RuleSet
+from automations.shared_cache import CHANNEL, EVERYTHING, KEEP_SECONDS, publish_eviction
+from queueops import connections, database, loops, metrics
 from queueops.loops import PerLoop
+
+__all__ = ["CHANNEL", "EVERYTHING", "AccountInfo", "cache", "publish_eviction"]
 
 logger = logging.getLogger(__name__)
 
-CHANNEL = "cad:evict"
-EVERYTHING = "*"
-KEEP_SECONDS = 3600.0
 AWAY_SECONDS = 1.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountInfo:
-    """What sending and deciding need of an account. `token` is the decrypted access token: never log it."""
-
-    id: str
-    instagram_id: str
-    username: str
-    token: str
-    status: str
-    status_reason: str
-    paused_until: datetime | None
-
-    def __repr__(self) -> str:
-        return f"AccountInfo({self.instagram_id})"
+# Counted by name: look-ups that reached the database, all others, and which of those Redis answered.
+MISS, HIT, SHARED_HIT = "cache_miss", "cache_hit", "cache_hit_shared"
 
 
-def load_account(instagram_id: str) -> AccountInfo | None:
-    """The account, None when nobody connected it here. One query."""
-    account = Account.objects.select_related("workspace").filter(instagram_id=instagram_id).first()
-    if account is None:
-        return None
-    with contextlib.suppress(RedisError, OSError):
-        # The intake looks only in Redis, which may have lost it since the workspace was saved.
-        dispatch.set_vip(instagram_id, account.workspace.is_vip)
-    return AccountInfo(
-        id=str(account.pk),
-        instagram_id=account.instagram_id,
-        username=account.username,
-        token=account.token,
-        status=account.status,
-        status_reason=account.status_reason,
-        paused_until=account.paused_until,
-    )
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value that is not in memory comes from: its key in Redis, its query, and what is made of either."""
 
-
-def load_rules(instagram_id: str, trigger: str) -> RuleSet:
-    """The account's active rules for one trigger, compiled. One query."""
-    rows = Automation.objects.filter(account__instagram_id=instagram_id, trigger=trigger, is_active=True)
-    return RuleSet(rule for rule in map(_rule, rows) if rule is not None)
-
-
-def _rule(row: Automation) -> Rule | None:
-    """The row as matching needs it; None for one whose actions were written past the console and cannot be read."""
-    try:
-        actions = tuple(parse_action(action) for action in row.actions)
-    except ActionError as error:
-        logger.error("action=automation_unreadable automation=%s error=%s", row.pk, error)
-        return None
-    return Rule(
-        id=str(row.pk),
-        name=row.name,
-        trigger=row.trigger,
-        media_id=row.media_id,
-        match=row.match,
-        keywords=tuple(str(keyword) for keyword in row.keywords),
-        actions=actions,
-        priority=row.priority,
-    )
+    key: str
+    load: Callable[[], bytes]
+    make: Callable[[bytes], Any]
 
 
 class Cache:
@@ -100,66 +53,104 @@ class Cache:
         self._asked: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._evictions = 0
         self._listening = False
+        # Set by a gap in the subscription: what Redis holds may have been changed while nobody could say so.
+        self._distrustful = False
         self._redis = connections.async_client()  # made before us, so closed after us
         self._listener = asyncio.create_task(self._listen())
 
     async def account(self, instagram_id: str) -> AccountInfo | None:
         """The account of this Instagram id, None when it is unknown here."""
-        found: AccountInfo | None = await self._get(
-            (instagram_id, ""), lambda: database.run(load_account, instagram_id)
+        known = self._known.get((instagram_id, ""))
+        if known is not None and known[0] > time.monotonic():
+            metrics.count(HIT)
+            found: AccountInfo | None = known[1]
+            return found
+        source = Source(
+            shared_cache.account_key(instagram_id),
+            partial(lookups.load_account, instagram_id),
+            lookups.account_from,
         )
+        found = await self._ask((instagram_id, ""), source)
         return found
 
-    async def rules(self, instagram_id: str, trigger: str) -> RuleSet:
+    async def rules(self, account: AccountInfo, trigger: str) -> RuleSet:
         """The compiled rules of the account for this trigger."""
-        found: RuleSet = await self._get(
-            (instagram_id, trigger), lambda: database.run(load_rules, instagram_id, trigger)
+        known = self._known.get((account.instagram_id, trigger))
+        if known is not None and known[0] > time.monotonic():
+            metrics.count(HIT)
+            found: RuleSet = known[1]
+            return found
+        source = Source(
+            shared_cache.rules_key(account.workspace, trigger, account.instagram_id),
+            partial(lookups.load_rules, account.instagram_id, trigger),
+            lookups.rules_from,
         )
+        found = await self._ask((account.instagram_id, trigger), source)
         return found
 
     def evict(self, instagram_id: str) -> None:
-        """Forget one account and its rules, or everything."""
+        """Forget one account and its rules, or everything; who asks from now on is not given what was asked before."""
         self._evictions += 1
-        if instagram_id == EVERYTHING:
-            self._known.clear()
-        for key in [key for key in self._known if key[0] == instagram_id]:
-            del self._known[key]
+        for remembered in (self._known, self._asked):
+            for key in [key for key in remembered if instagram_id in (key[0], EVERYTHING)]:
+                del remembered[key]
 
     async def close(self) -> None:
         """Stop listening."""
         await loops.cancel(self._listener)
 
-    async def _get(self, key: tuple[str, str], load: Callable[[], Awaitable[Any]]) -> Any:
-        known = self._known.get(key)
-        if known and known[0] > time.monotonic():
-            metrics.count("cache_hit")
-            return known[1]
-        if key in self._asked:
-            return await asyncio.shield(self._asked[key])
-        metrics.count("cache_miss")
-        asked = asyncio.ensure_future(self._load(key, load))
+    async def _ask(self, key: tuple[str, str], source: Source) -> Any:
+        asked = self._asked.get(key)
+        if asked is not None:
+            value = await asyncio.shield(asked)
+            metrics.count(HIT)
+            return value
+        asked = asyncio.ensure_future(self._find(key, source))
         self._asked[key] = asked
-        asked.add_done_callback(lambda _: self._asked.pop(key, None))
+        asked.add_done_callback(partial(self._answered, key))
         return await asyncio.shield(asked)
 
-    async def _load(self, key: tuple[str, str], load: Callable[[], Awaitable[Any]]) -> Any:
+    def _answered(self, key: tuple[str, str], asked: asyncio.Future[Any]) -> None:
+        if self._asked.get(key) is asked:
+            del self._asked[key]
+
+    async def _find(self, key: tuple[str, str], source: Source) -> Any:
         before = self._evictions
-        value = await load()
+        trusted = not self._distrustful
+        found = await shared_cache.get(self._redis, key[0], source.key) if trusted else shared_cache.Found()
+        try:
+            value = await self._made(found, source)
+        except ImproperlyConfigured as error:
+            # Kept before the keys were changed: the database may have it under today's.
+            logger.warning("action=cache_unreadable key=%s error=%s", source.key, error)
+            value = await self._made(shared_cache.Found(found.tag), source)
         # A change that was published while we were reading may not be in what we read: use it once, do not keep it.
         if self._listening and before == self._evictions:
             self._known[key] = (time.monotonic() + KEEP_SECONDS, value)
         return value
+
+    async def _made(self, found: shared_cache.Found, source: Source) -> Any:
+        if found.value is not None:
+            value = await asyncio.to_thread(source.make, found.value)
+            metrics.count(HIT)
+            metrics.count(SHARED_HIT)
+            return value
+        metrics.count(MISS)
+        kept = await database.run(source.load)
+        if found.tag is not None:
+            await shared_cache.put(self._redis, source.key, found.tag, kept)
+        return await asyncio.to_thread(source.make, kept)
 
     async def _listen(self) -> None:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
                     await pubsub.subscribe(CHANNEL)
-                    self.evict(EVERYTHING)
                     await self._follow(pubsub)
             except (RedisError, OSError) as error:
                 logger.warning("action=cache_deaf error=%s", error)
             self._listening = False
+            self._distrustful = True
             self.evict(EVERYTHING)
             await asyncio.sleep(AWAY_SECONDS)
 
@@ -169,16 +160,17 @@ class Cache:
             if message is None:
                 await pubsub.ping()
             elif message["type"] == "subscribe":
-                # Keep only what is read from now on: whatever changed before is in the database already.
-                self._listening = True
+                await self._heard_again()
             elif message["type"] == "message":
                 self.evict(message["data"].decode())
 
+    async def _heard_again(self) -> None:
+        if self._distrustful:
+            await shared_cache.distrust(self._redis)
+            self._distrustful = False
+        # Keep only what is read from now on: whatever changed before is in the database already.
+        self.evict(EVERYTHING)
+        self._listening = True
+
 
 cache = PerLoop(Cache, Cache.close)
-
-
-def publish_eviction(instagram_id: str = EVERYTHING) -> None:
-    """Tell every process to forget this account. While Redis is away nobody listens, and so nobody caches."""
-    with contextlib.suppress(RedisError, OSError):
-        connections.client().publish(CHANNEL, instagram_id)

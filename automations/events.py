@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, ClassVar
 
 
@@ -45,6 +47,11 @@ class NoticeKind(enum.StrEnum):
     CHANGED_FIELDS = "changed_fields"
 
 
+@lru_cache(maxsize=4096)  # asked for several times while an event is under way
+def _key(account: str, kind: str, source_id: str) -> str:
+    return hashlib.blake2b(f"{account}\n{kind}\n{source_id}".encode(), digest_size=16).hexdigest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something a person did that an automation may answer.
@@ -65,13 +72,13 @@ class Event:
     @property
     def key(self) -> str:
         """The event's identity: the same for every delivery of it, whatever the batch, tier or `entry.time`."""
-        identity = f"{self.account}\n{self.kind}\n{self.source_id}".encode()
-        return hashlib.blake2b(identity, digest_size=16).hexdigest()
+        return _key(self.account, self.kind.value, self.source_id)
 
     def as_payload(self) -> dict[str, Any]:
         """JSON-safe; `from_payload` turns it back into the same value."""
         # Not `asdict`, which copies every value: this runs for each webhook.
-        return {"kind": self.kind.value, **{name: getattr(self, name) for name in FIELD_NAMES[self.kind]}}
+        cls = type(self)
+        return {"kind": cls.kind.value, **dict(zip(FIELD_NAMES[cls], FIELDS_OF[cls](self), strict=True))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,19 +189,19 @@ class Unknown:
     raw: bytes
 
 
-EVENT_TYPES: dict[Kind, type[Event]] = {
-    cls.kind: cls
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.kind.value: cls
     for cls in (Message, QuickReply, Postback, Referral, StoryReply, StoryMention, Mention, Comment, LiveComment)
 }
 
-
-FIELD_NAMES = {kind: tuple(field.name for field in fields(cls)) for kind, cls in EVENT_TYPES.items()}
+FIELD_NAMES = {cls: tuple(field.name for field in fields(cls)) for cls in EVENT_TYPES.values()}
+FIELDS_OF = {cls: attrgetter(*names) for cls, names in FIELD_NAMES.items()}
 
 
 def from_payload(payload: dict[str, Any]) -> Event:
-    """The event that `as_payload` wrote. Raises KeyError, TypeError or ValueError on anything else."""
+    """The event that `as_payload` wrote. Raises KeyError or TypeError on anything else."""
     values = dict(payload)
-    cls = EVENT_TYPES[Kind(values.pop("kind"))]
+    cls = EVENT_TYPES[values.pop("kind")]
     if "attachments" in values:
         values["attachments"] = tuple(values["attachments"])
     return cls(**values)

@@ -35,13 +35,10 @@ class Look(TypedDict):
     failed: Failed | None
 
 
-def look(automation: str, name: str, failed: Failed | None) -> Look:
-    return {"automation": automation, "name": name, "matched": failed is None, "failed": failed}
-
-
 def rest(count: int) -> Look:
     """The last entry, for the rules that are not listed."""
-    return look("", f"and {count} more rules", {"condition": "not_listed", "expected": "", "seen": ""})
+    failed: Failed = {"condition": "not_listed", "expected": "", "seen": ""}
+    return {"automation": "", "name": f"and {count} more rules", "matched": False, "failed": failed}
 
 
 def shown(text: str) -> str:

@@ -8,20 +8,22 @@ priority; then the smaller id. Exactly one answers.
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
-from automations.looks import Failed, Look, look, rest, shown, shown_keywords
+from automations.looks import Failed, Look, rest, shown, shown_keywords
 from automations.words import keyword_tokens, words, words_and_symbols
 
 EXACT, CONTAINS, ANY = "exact", "contains", "any"
 PAYLOAD_TRIGGERS = frozenset({"payload", "referral"})
 
-MAX_LOOKS = 100
+# Kept with every event: what an operator reads, and no more.
+MAX_LOOKS = 20
+
+ANY_POST = ("",)
 
 _MATCH_ORDER = {EXACT: 0, CONTAINS: 1, ANY: 2}
 
@@ -104,9 +106,9 @@ class RuleSet:
 
     def decide(self, subject: Subject) -> Decision:
         """The rule that answers the subject, and the looks: at most MAX_LOOKS rules, then one entry for the rest."""
-        scopes = ("", *sorted(subject.media_ids - {""}))
-        matching = list(islice(self._matching(subject, scopes), MAX_LOOKS))
-        looks = list(islice(self._looks(subject, scopes, matching), MAX_LOOKS))
+        scopes = ("", *sorted(subject.media_ids - {""})) if subject.media_ids else ANY_POST
+        matching = self._matching(subject, scopes)
+        looks = self._looks(subject, scopes, matching)
         if len(looks) < len(self._rules):
             looks.append(rest(len(self._rules) - len(looks)))
         return Decision(self._rules[matching[0]] if matching else None, looks)
@@ -130,61 +132,66 @@ class RuleSet:
         self._with_symbols |= any(phrase != tuple(words(keyword)) for phrase, keyword in phrases.items())
         return phrases.keys() - {()}
 
-    def _matching(self, subject: Subject, scopes: Phrase) -> Iterator[int]:
-        """The places of the rules that match, in order, each once."""
+    def _matching(self, subject: Subject, scopes: Phrase) -> list[int]:
+        """The places of the first MAX_LOOKS rules that match, in order."""
         wholes, phrases = self._said(subject)
-        found = [
-            *(self._any[scope] for scope in scopes if scope in self._any),
-            *(self._exact[key] for scope in scopes for whole in wholes if (key := (scope, whole)) in self._exact),
-            *(self._contains[key] for scope in scopes for part in phrases if (key := (scope, part)) in self._contains),
-        ]
-        last = -1
-        for place in heapq.merge(*found):
-            if place != last:
-                yield place
-            last = place
+        found = [self._any[scope] for scope in scopes if scope in self._any]
+        for scope in scopes:
+            found += [self._exact[key] for whole in wholes if (key := (scope, whole)) in self._exact]
+            found += [self._contains[key] for part in phrases if (key := (scope, part)) in self._contains]
+        # Each of these is in order, so what comes first of all of them comes first in its own.
+        return sorted({place for places in found for place in places[:MAX_LOOKS]})[:MAX_LOOKS]
 
-    def _said(self, subject: Subject) -> tuple[set[Phrase], set[Phrase]]:
-        """The subject as a whole, and the phrases of any rule that occur in it."""
+    def _said(self, subject: Subject) -> tuple[list[Phrase], list[Phrase]]:
+        """The subject as a whole, and the phrases of any rule that occur in it; some maybe twice."""
         if self._by_payload:
-            payload: set[Phrase] = {(subject.payload,)}
-            return payload, payload
+            return [(subject.payload,)], [(subject.payload,)]
         readings = [words(subject.text)]
         if self._with_symbols:
             readings.append(words_and_symbols(subject.text))
-        return {tuple(tokens) for tokens in readings}, set(chain.from_iterable(map(self._phrases_in, readings)))
+        phrases: list[Phrase] = []
+        for tokens in readings:
+            for start, token in enumerate(tokens):
+                if token in self._lengths:
+                    phrases += [tuple(tokens[start : start + length]) for length in self._lengths[token]]
+        return [tuple(tokens) for tokens in readings], phrases
 
-    def _phrases_in(self, tokens: list[str]) -> Iterator[Phrase]:
-        for start, token in enumerate(tokens):
-            for length in self._lengths.get(token, ()):
-                yield tuple(tokens[start : start + length])
-
-    def _looks(self, subject: Subject, scopes: Phrase, matching: list[int]) -> Iterator[Look]:
-        """One rule after the other, the most telling first; lazily, as only few are wanted."""
-        for place in matching:
-            rule = self._rules[place]
-            yield look(rule.id, rule.name, self._outranked(place, by=matching[0]))
-        posts_seen = shown(", ".join(sorted(subject.media_ids)))
-        words_seen = shown(subject.payload if self._by_payload else subject.text)
+    def _looks(self, subject: Subject, scopes: Phrase, matching: list[int]) -> list[Look]:
+        """The most telling rules first: those that match, those for this post, those for other posts."""
+        looks = [self._look(place, self._outranked(place, by=matching[0])) for place in matching]
+        if len(looks) == MAX_LOOKS:
+            return looks
         condition = "payload" if self._by_payload else "keyword"
-        for place in self._failing(set(matching), scopes):
-            rule = self._rules[place]
-            if rule.media_id in scopes:
-                failed = Failed(condition=condition, expected=list(self._keywords_shown[place]), seen=words_seen)
-            else:
-                failed = Failed(condition="post", expected=rule.media_id, seen=posts_seen)
-            yield look(rule.id, rule.name, failed)
+        words_seen = shown(subject.payload if self._by_payload else subject.text)
+        here = self._here(scopes)
+        looks += [
+            self._look(place, {"condition": condition, "expected": self._keywords_shown[place][:], "seen": words_seen})
+            for place in here
+            if place not in matching
+        ][: MAX_LOOKS - len(looks)]
+        if len(looks) == MAX_LOOKS or len(here) == len(self._rules):
+            return looks
+        posts_seen = shown(", ".join(sorted(subject.media_ids)))
+        elsewhere = (place for place, rule in enumerate(self._rules) if rule.media_id not in scopes)
+        return looks + [
+            self._look(place, {"condition": "post", "expected": self._rules[place].media_id, "seen": posts_seen})
+            for place in islice(elsewhere, MAX_LOOKS - len(looks))
+        ]
+
+    def _look(self, place: int, failed: Failed | None) -> Look:
+        rule = self._rules[place]
+        return {"automation": rule.id, "name": rule.name, "matched": failed is None, "failed": failed}
 
     def _outranked(self, place: int, by: int) -> Failed | None:
         if place == by:
             return None
         return Failed(condition="outranked", expected=self._rules[by].name, seen=_rank_in_words(self._rules[place]))
 
-    def _failing(self, matched: set[int], scopes: Phrase) -> Iterator[int]:
-        """The rules for this post that do not match, then those for other posts."""
-        here = heapq.merge(*(self._scoped[scope] for scope in scopes if scope in self._scoped))
-        yield from (place for place in here if place not in matched)
-        yield from (place for place, rule in enumerate(self._rules) if rule.media_id not in scopes)
+    def _here(self, scopes: Phrase) -> list[int]:
+        """The places of the first MAX_LOOKS rules for this post or for any, in order."""
+        if len(scopes) == 1:
+            return self._scoped[scopes[0]][:MAX_LOOKS] if scopes[0] in self._scoped else []
+        return sorted(place for scope in scopes for place in self._scoped.get(scope, ())[:MAX_LOOKS])[:MAX_LOOKS]
 
 
 def _precedence(rule: Rule) -> tuple[bool, int, int, str]:

@@ -67,6 +67,9 @@ def render_url(template: str, variables: Mapping[str, str]) -> str:
 
 
 def _filled(template: str, variables: Mapping[str, str], escape: Callable[[str], str]) -> str:
+    if "{{" not in template:
+        return template
+
     def value(placeholder: regex.Match[str]) -> str:
         return escape(_cleaned(variables.get(_name(placeholder)) or "") or (placeholder[2] or "").strip())
 

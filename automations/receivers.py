@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 from redis.exceptions import RedisError
 
@@ -15,30 +15,42 @@ from automations.cache import EVERYTHING, publish_eviction
 from automations.models import Account, Automation, Workspace
 from queueops import connections, dispatch
 
+TAKEN_FROM = "_taken_from"
+
+
+@receiver(pre_save, sender=Automation)
+def automation_about_to_change(sender: type[Automation], instance: Automation, **kwargs: Any) -> None:
+    """Note whose rule it was: the account that it is taken from must forget it, too."""
+    before = Account.objects.filter(automations=instance.pk).exclude(pk=instance.account_id)
+    setattr(instance, TAKEN_FROM, before.values_list("instagram_id", flat=True).first())
+
 
 @receiver([post_save, post_delete], sender=Automation)
 def automation_changed(sender: type[Automation], instance: Automation, **kwargs: Any) -> None:
     # Now, not on commit: with its account or workspace deleted as well there is nobody left to ask then.
     account = Account.objects.filter(pk=instance.account_id).values_list("instagram_id", flat=True).first()
     transaction.on_commit(partial(publish_eviction, account or EVERYTHING))
+    taken_from = getattr(instance, TAKEN_FROM, None)
+    if taken_from is not None:
+        transaction.on_commit(partial(publish_eviction, taken_from))
 
 
 @receiver([post_save, post_delete], sender=Account)
 @receiver([post_save, post_delete], sender=Workspace)
 def account_or_workspace_changed(sender: Any, instance: Account | Workspace, **kwargs: Any) -> None:
-    transaction.on_commit(_everything_changed)
+    transaction.on_commit(everything_changed)
 
 
-def _everything_changed() -> None:
+def everything_changed() -> None:
+    """What follows from a change that may concern every account."""
     publish_eviction(EVERYTHING)
-    with contextlib.suppress(RedisError, OSError):
-        publish_vips()
+    renew_vips()
 
 
-def publish_vips() -> None:
-    """Write the VIP workspaces' accounts where the intake looks. Raises RedisError while Redis is away."""
+def renew_vips() -> None:
+    """Write the VIP workspaces' accounts where the intake looks; while Redis is away, a look-up will (`lookups`)."""
     vips = list(Account.objects.filter(workspace__is_vip=True).values_list("instagram_id", flat=True))
-    with connections.client().pipeline() as pipeline:
+    with contextlib.suppress(RedisError, OSError), connections.client().pipeline() as pipeline:
         pipeline.delete(dispatch.VIP_KEY)
         if vips:
             pipeline.sadd(dispatch.VIP_KEY, *vips)

@@ -7,8 +7,7 @@ numbers, so that a retry finds the deliveries of the attempt before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -92,67 +91,80 @@ def plan(
     A direct message over 1000 bytes becomes several, quick replies and buttons under the last; a private reply is one
     message or refused.
     """
-    outgoing = chain.from_iterable(_outgoing(action, target, variables, choose) for action in actions)
-    return [replace(item, step=step) for step, item in enumerate(outgoing, start=1)]
+    planned: list[Call | Refused] = []
+    for action in actions:
+        step = len(planned) + 1
+        match action:
+            case DirectMessage():
+                planned += _direct_messages(step, action, target, variables)
+            case PrivateReply():
+                planned.append(_private_reply(step, action, target, variables))
+            case PublicReply():
+                planned.append(_public_reply(step, choose(action.texts), target, variables))
+    return planned
 
 
-def _outgoing(action: Action, target: Target, variables: Mapping[str, str], choose: Choose) -> Sequence[Call | Refused]:
-    match action:
-        case DirectMessage():
-            return _direct_messages(action, target, variables)
-        case PrivateReply():
-            return [_private_reply(action, target, variables)]
-        case PublicReply():
-            return [_public_reply(choose(action.texts), target, variables)]
-
-
-def _direct_messages(action: DirectMessage, target: Target, variables: Mapping[str, str]) -> Sequence[Call | Refused]:
+def _direct_messages(
+    step: int, action: DirectMessage, target: Target, variables: Mapping[str, str]
+) -> Sequence[Call | Refused]:
     if not target.person:
-        return [_refused("dm", "", "Meta withheld who wrote this, so there is nobody to send a direct message to.")]
+        return [
+            Refused(step, "dm", "", "Meta withheld who wrote this, so there is nobody to send a direct message to.")
+        ]
     text = render(action.text, variables)
     if not text.strip():
-        return [_refused("dm", target.person, _EMPTY)]
+        return [Refused(step, "dm", target.person, _EMPTY)]
     is_long_for_buttons = bool(action.buttons) and len(text) > MAX_TEMPLATE_CHARACTERS
     try:
         # Bytes are never fewer than characters, so pieces of 640 bytes fit beside buttons.
         *first, last = split_text(text, MAX_TEMPLATE_CHARACTERS if is_long_for_buttons else MAX_TEXT_BYTES)
     except ValueError as error:
-        return [_refused("dm", target.person, str(error))]
+        return [Refused(step, "dm", target.person, str(error))]
     messages = [*({"text": piece} for piece in first), _message(last, action.buttons, variables)]
     if action.quick_replies:
         messages[-1]["quick_replies"] = [
             {"content_type": "text", "title": reply.title, "payload": reply.payload} for reply in action.quick_replies
         ]
     recipient = {"id": target.person}
-    return [_message_call("dm", target, target.person, recipient, message) for message in messages]
+    path = _messages_path(target)
+    return [
+        Call(number, "dm", target.person, path, {"recipient": recipient, "message": message})
+        for number, message in enumerate(messages, start=step)
+    ]
 
 
-def _private_reply(action: PrivateReply, target: Target, variables: Mapping[str, str]) -> Call | Refused:
+def _private_reply(step: int, action: PrivateReply, target: Target, variables: Mapping[str, str]) -> Call | Refused:
     if not target.comment_id:
-        return _refused("private_reply", "", "There is no comment to answer: use a direct message for this trigger.")
+        return Refused(
+            step, "private_reply", "", "There is no comment to answer: use a direct message for this trigger."
+        )
     text = render(action.text, variables)
     reason = _unfit(text, has_buttons=bool(action.buttons))
     if reason:
-        return _refused("private_reply", target.comment_id, reason)
-    message = _message(text, action.buttons, variables)
-    return _message_call("private_reply", target, target.comment_id, {"comment_id": target.comment_id}, message)
+        return Refused(step, "private_reply", target.comment_id, reason)
+    body = {
+        "recipient": {"comment_id": target.comment_id},
+        "message": _message(text, action.buttons, variables),
+    }
+    return Call(step, "private_reply", target.comment_id, _messages_path(target), body)
 
 
-def _public_reply(template: str, target: Target, variables: Mapping[str, str]) -> Call | Refused:
+def _public_reply(step: int, template: str, target: Target, variables: Mapping[str, str]) -> Call | Refused:
     if not target.reply_under:
-        return _refused("public_reply", "", "There is no comment to reply to: this trigger has no public replies.")
+        return Refused(step, "public_reply", "", "There is no comment to reply to: this trigger has no public replies.")
     text = render(template, variables)
     if not text.strip():
-        return _refused("public_reply", target.reply_under, _EMPTY)
+        return Refused(step, "public_reply", target.reply_under, _EMPTY)
     if len(text) > MAX_COMMENT_CHARACTERS:
-        return _refused("public_reply", target.reply_under, _too_long(len(text), "characters", MAX_COMMENT_CHARACTERS))
-    path = f"{quote(target.reply_under, safe='')}/replies"
-    return Call(0, "public_reply", target.reply_under, path, {"message": text})
+        return Refused(
+            step, "public_reply", target.reply_under, _too_long(len(text), "characters", MAX_COMMENT_CHARACTERS)
+        )
+    return Call(step, "public_reply", target.reply_under, f"{_quoted(target.reply_under)}/replies", {"message": text})
 
 
 def _unfit(text: str, *, has_buttons: bool) -> str:
     """Why the text cannot be one message; "" when it can."""
-    size = len(text.encode())
+    size = len(text) if text.isascii() else len(text.encode())
     if not text.strip():
         return _EMPTY
     if size > MAX_TEXT_BYTES:
@@ -169,13 +181,13 @@ def _too_long(size: int, unit: str, most: int) -> str:
     return f"With its variables filled in, the text has {size} {unit}; Instagram takes at most {most}. Shorten it."
 
 
-def _refused(kind: Kind, recipient: str, reason: str) -> Refused:
-    return Refused(0, kind, recipient, reason)
+def _messages_path(target: Target) -> str:
+    return f"{_quoted(target.account)}/messages"
 
 
-def _message_call(kind: Kind, target: Target, to: str, recipient: dict[str, str], message: dict[str, Any]) -> Call:
-    body = {"recipient": recipient, "message": message}
-    return Call(0, kind, to, f"{quote(target.account, safe='')}/messages", body)
+def _quoted(some_id: str) -> str:
+    """Meta's ids are digits, which need no quoting; whatever else comes cannot change the path."""
+    return some_id if some_id.isascii() and some_id.isalnum() else quote(some_id, safe="")
 
 
 def _message(text: str, buttons: Sequence[Button], variables: Mapping[str, str]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def split_text(text: str, limit: int = 1000) -> list[str]:
     Cuts after a sentence where one ends in the second half of a piece, else between words, else between characters;
     only the white space at a cut is lost. Raises ValueError when one character alone is over the limit.
     """
-    if len(text.encode(errors="surrogatepass")) <= limit:
+    if 4 * len(text) <= limit or len(text.encode(errors="surrogatepass")) <= limit:
         return [text] if text else []
     characters: list[str] = _CHARACTER.findall(text)
     pieces: list[str] = []

@@ -96,8 +96,14 @@ def _tokens(text: str, pattern: regex.Pattern[str]) -> list[str]:
         if index % 2:
             tokens.append(_EMOJI_VARIATION.sub("", part))
         elif part:
-            tokens += pattern.findall(_folded(part))
+            tokens += _in_ascii(part, pattern) if part.isascii() else pattern.findall(_folded(part))
     return tokens
+
+
+def _in_ascii(part: str, pattern: regex.Pattern[str]) -> list[str]:
+    """As after folding, of which nothing but the case applies to ASCII."""
+    folded = part.lower()
+    return _ASCII_WORDS.findall(folded) if pattern is _WORDS else pattern.findall(folded)
 
 
 def _folded(text: str) -> str:

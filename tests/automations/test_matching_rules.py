@@ -165,7 +165,7 @@ def test_the_trace_is_bounded_and_says_what_it_leaves_out():
     assert decision.looks[0]["automation"] == "00700"
     assert decision.looks[-1] == {
         "automation": "",
-        "name": "and 900 more rules",
+        "name": "and 980 more rules",
         "matched": False,
         "failed": {"condition": "not_listed", "expected": "", "seen": ""},
     }
