@@ -15,7 +15,7 @@ from django.core.management import call_command
 from redis import Redis
 
 from bench import machine, node, traffic
-from bench.results import Row, alternate, figures
+from bench.results import Measure, Row, alternate, compared
 from bench.servers import PEERS, Servers, ask, fake_graph, manage, process, wait
 from bench.worker import completed
 from queueops.dispatch import dispatch_sync
@@ -139,23 +139,15 @@ def _now_ms() -> int:
 
 
 def _rows(name: str, ours: list[Figures], peer: list[Figures]) -> list[Row]:
-    def row(measure: str, unit: str, figure: str, target: float | None, lower: bool) -> Row:
-        return Row(
-            measure=measure,
-            unit=unit,
-            ours=figures(ours, figure),
-            peer=figures(peer, figure),
-            peer_name=name,
-            target=target,
-            lower_is_better=lower,
-            missing=node.MISSING,
-        )
-
-    return [
-        row("events answered", "/s", "rate", 1.0, False),
-        row("processor time of the worker", "µs/event", "processor", None, True),
-        row("processor time of PostgreSQL and Valkey", "µs/event", "servers", None, True),
-    ]
+    return compared(
+        ours,
+        peer,
+        name,
+        node.MISSING,
+        Measure("events answered", "/s", "rate", 1.0),
+        Measure("processor time of the worker", "µs/event", "processor", lower_is_better=True),
+        Measure("processor time of PostgreSQL and Valkey", "µs/event", "servers", lower_is_better=True),
+    )
 
 
 def _flood(servers: Servers, graph: str) -> Row:

@@ -60,5 +60,35 @@ def alternate(pairs: int, *sides: Callable[[int], T]) -> list[list[T]]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a row is about: `figure` is its name in the results of both sides; the rest as in Row."""
+
+    measure: str
+    unit: str
+    figure: str
+    target: float | None = None
+    lower_is_better: bool = False
+
+
+def compared(
+    ours: Sequence[dict[str, float]], peer: Sequence[dict[str, float]], peer_name: str, missing: str, *measures: Measure
+) -> list[Row]:
+    """One row for each measure; `missing` says why when there is no peer."""
+    return [
+        Row(
+            measure=one.measure,
+            unit=one.unit,
+            ours=figures(ours, one.figure),
+            peer=figures(peer, one.figure),
+            peer_name=peer_name,
+            target=one.target,
+            lower_is_better=one.lower_is_better,
+            missing=missing,
+        )
+        for one in measures
+    ]
+
+
 def figures(results: Sequence[dict[str, float]], name: str) -> tuple[float, ...]:
     return tuple(result[name] for result in results)

@@ -13,7 +13,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from bench import node
-from bench.results import Row, alternate, figures
+from bench.results import Measure, Row, alternate, compared, figures
 from bench.servers import ROOT, Servers, manage, process, wait
 from queueops.dispatch import dispatch_sync
 from queueops.jobs import Batch, Job, Lane
@@ -67,23 +67,14 @@ def measure(servers: Servers, pairs: int, quick: bool) -> list[Row]:
 
 def _against_bullmq(job: str, target: float | None, ours: list[Figures], peer: list[Figures]) -> list[Row]:
     what = {"noop": "empty jobs", "wait": "50 ms jobs"}[job]
-
-    def row(measure: str, unit: str, figure: str, target: float | None, lower: bool) -> Row:
-        return Row(
-            measure=measure,
-            unit=unit,
-            ours=figures(ours, figure),
-            peer=figures(peer, figure),
-            peer_name=BULLMQ,
-            target=target,
-            lower_is_better=lower,
-            missing=node.MISSING,
-        )
-
-    return [
-        row(what, "/s", "rate", target, False),
-        row(f"{what}: processor time of the worker", "µs/job", "processor", None, True),
-    ]
+    return compared(
+        ours,
+        peer,
+        BULLMQ,
+        node.MISSING,
+        Measure(what, "/s", "rate", target),
+        Measure(f"{what}: processor time of the worker", "µs/job", "processor", lower_is_better=True),
+    )
 
 
 def fill(job: str, jobs: int) -> None:

@@ -7,14 +7,14 @@ import hashlib
 import logging
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
 from django.conf import settings
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import NoScriptError
-from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
+from rq.worker import WorkerStatus
 
 from queueops import moves
 from queueops.deadletters import rq_now
@@ -24,79 +24,112 @@ from queueops.runner import Claimed, Settled
 
 logger = logging.getLogger(__name__)
 
-SETTLE_SHA = hashlib.sha1(moves.SETTLE.encode(), usedforsecurity=False).hexdigest()
-CLAIM_SHA = hashlib.sha1(moves.CLAIM.encode(), usedforsecurity=False).hexdigest()
+# Keeps one script at some 10 ms, and what it hands to one command below Lua's limit of some 8,000 values.
+JOBS_AN_EXCHANGE = 1000
 
 
 class Claims:
-    """One worker's claims; every execution gets an id of its own."""
+    """One worker's claims; every execution gets an id of its own.
+
+    total: how many jobs were claimed. state: what the worker's hash says, "" when that is not known. closed: the lanes
+    of which nothing may be claimed, as the last exchange saw it.
+    """
 
     def __init__(self, redis: AsyncRedis, worker: str, lanes: Sequence[str]) -> None:
         self._redis = redis
         self._worker = worker
         self._lanes = lanes
         self._execution_prefix = new_id().hex
+        self._asked = 0
+        self.state = ""
         self.total = 0
+        self.closed: frozenset[str] = frozenset()
 
-    async def exchange(self, ended: Sequence[Settled], free: int) -> list[Claimed]:
-        """Settle `ended`, claim up to `free` jobs. Raises RedisError; then all of it may be done once more.
+    @property
+    def suspended(self) -> bool:
+        """Whether nothing at all may be claimed."""
+        return self.closed.issuperset(self._lanes)
 
-        Settling again does nothing to a job that is no longer this execution's.
+    async def exchange(self, ended: Sequence[Settled], free: int, quiet: bool = False) -> list[Claimed]:
+        """Settle `ended`, claim up to `free` jobs; at most JOBS_AN_EXCHANGE of either. Raises RedisError.
+
+        quiet: nothing else of this worker is in flight. After an error all of it may be done once more: settling again
+        does nothing to a job that is no longer this execution's. Exchanges may overlap.
         """
-        if not ended and free <= 0:
-            return []
-        try:
-            answers = await self._round_trip(ended, free)
-        except NoScriptError:  # the first time, or the server was restarted: then neither script has run
-            for script in (moves.SETTLE, moves.CLAIM):
-                await self._redis.script_load(script)
-            answers = await self._round_trip(ended, free)
-        if ended and answers[0]:
-            logger.warning("action=executions_lost worker=%s n=%d", self._worker, answers[0])
-        claimed = [_claimed(row) for row in answers[bool(ended)]] if free > 0 else []
-        self.total += len(claimed)
-        return claimed
+        lost, closed, rows = await self._call(moves.EXCHANGE, self._arguments(ended, free, quiet))
+        if lost:
+            logger.warning("action=executions_lost worker=%s n=%d", self._worker, lost)
+        self.closed = frozenset(map(bytes.decode, closed))
+        self._remember_state(bool(rows), quiet)
+        self.total += len(rows)
+        at, started = time.time(), time.monotonic()
+        return [_claimed(row, at, started) for row in rows]
 
-    async def _round_trip(self, ended: Sequence[Settled], free: int) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            if ended:
-                pipeline.evalsha(SETTLE_SHA, 0, *self._settle_args(ended))
-            if free > 0:
-                pipeline.evalsha(CLAIM_SHA, 0, *self._claim_args(free))
-            return list(await pipeline.execute())
-
-    async def vouch(self, jobs: Iterable[Claimed]) -> None:
-        """Say that these are still running."""
+    def _arguments(self, ended: Sequence[Settled], free: int, quiet: bool) -> list[Any]:
         now = time.time()
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for job in jobs:
-                member = f"{job.id}:{job.execution}"
-                execution: dict[Any, Any] = {
-                    "id": job.execution,
-                    "job_id": job.id,
-                    "worker_name": self._worker,
-                    "created_at": f"{job.claimed_at:.3f}",
-                    "last_heartbeat": f"{now:.3f}",
-                }
-                pipeline.zadd(f"rq:wip:{job.lane}", {member: now + VOUCH_SECONDS}, xx=True)
-                pipeline.hset(f"rq:execution:{member}", mapping=execution)
-                pipeline.expire(f"rq:execution:{member}", int(VOUCH_SECONDS) + 60)
-                pipeline.sadd(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker), member)
-            await pipeline.execute()
+        states = [self._change(_state(claimed, quiet)) for claimed in (True, False)]
+        if quiet:
+            self.state = ""  # one that goes out before this one is back must not rely on it
+        first = self._asked + 1
+        self._asked += free  # at once: the next exchange may go out before this one is back
+        return [
+            self._worker,
+            rq_now(),
+            f"{now:.3f}",
+            f"{now + VOUCH_SECONDS:.3f}",
+            orjson.dumps([_row(one) for one in ended]) if ended else "",
+            free,
+            *states,
+            self._execution_prefix,
+            first,
+            *self._lanes,
+        ]
 
-    def _settle_args(self, ended: Sequence[Settled]) -> list[Any]:
-        rows = [(one.how, one.job.lane, one.job.id, one.job.execution, one.detail, one.attempts) for one in ended]
-        return [self._worker, rq_now(), orjson.dumps(rows)]
+    def _change(self, state: str) -> str:
+        """What is to be written so that the worker's hash says `state`: nothing when it does."""
+        return "" if state == self.state else state
 
-    def _claim_args(self, free: int) -> list[Any]:
-        head = [free, rq_now(), f"{time.time() + VOUCH_SECONDS:.3f}", self._worker]
-        return [*head, self._execution_prefix, self.total + 1, *self._lanes]
+    def _remember_state(self, claimed: bool, quiet: bool) -> None:
+        self.state = WorkerStatus.SUSPENDED.value if self.suspended else _state(claimed, quiet)
+
+    async def vouch(self, jobs: Collection[Claimed]) -> None:
+        """Say that these are still running. Raises RedisError."""
+        if not jobs:
+            return
+        now = time.time()
+        arguments: list[Any] = [self._worker, f"{now:.3f}", f"{now + VOUCH_SECONDS:.3f}", int(VOUCH_SECONDS) + 60]
+        for job in jobs:
+            job.vouched = True
+            arguments += (job.lane, job.id, job.execution, f"{job.claimed_at:.3f}")
+        await self._call(moves.VOUCH, arguments)
+
+    async def _call(self, script: str, arguments: list[Any]) -> Any:
+        try:
+            return await self._redis.evalsha(_SHA[script], 0, *arguments)
+        except NoScriptError:  # the first time, or the server was restarted
+            return await self._redis.eval(script, 0, *arguments)
 
 
-def _claimed(row: list[bytes]) -> Claimed:
+_SHA = {
+    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (moves.EXCHANGE, moves.VOUCH)
+}
+
+
+def _state(claimed: bool, quiet: bool) -> str:
+    return str((WorkerStatus.IDLE if quiet and not claimed else WorkerStatus.BUSY).value)
+
+
+def _row(one: Settled) -> tuple[Any, ...]:
+    job = one.job
+    return (one.how, job.lane, job.id, job.execution, int(job.vouched), one.detail, one.attempts)
+
+
+def _claimed(row: list[bytes], at: float, started: float) -> Claimed:
     lane, job_id, execution, data, timeout, attempts, dispatched = row
     seconds = float(timeout or settings.QUEUE_JOB_TIMEOUT_SECONDS)
-    if not data.startswith(b"["):  # RQ's scheduler compresses the data of what it enqueues
+    if data[:1] != b"[":  # RQ's scheduler compresses the data of what it enqueues
         with contextlib.suppress(zlib.error):
             data = zlib.decompress(data)
-    return Claimed(lane.decode(), job_id.decode(), execution.decode(), data, seconds, int(attempts), bool(dispatched))
+    return Claimed(
+        lane.decode(), job_id.decode(), execution.decode(), data, seconds, int(attempts), bool(dispatched), at, started
+    )

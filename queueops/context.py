@@ -6,12 +6,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Run:
-    """lane: where the job was claimed from. attempt: counts from 1."""
+    """lane: where the job was claimed from. attempt: counts from 1. job: its id, which is its event's key."""
 
     lane: str
     attempt: int
+    job: str = ""
 
 
 # Unset when a stock RQ worker, or nobody's worker, runs the function.

@@ -6,8 +6,13 @@ A worker has one loop for its whole life; a stock RQ worker runs every coroutine
 from __future__ import annotations
 
 import asyncio
+import atexit
+import math
+import os
+import threading
+import time
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -50,13 +55,52 @@ async def close_all() -> None:
         await close()
 
 
-async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel the tasks and return when all have ended.
+async def cancel(*tasks: asyncio.Task[Any], seconds: float = math.inf) -> set[asyncio.Task[Any]]:
+    """Cancel the tasks and return when all have ended, or after so many seconds with those that have not.
 
     Once may not be enough: a client library that is just reading or disconnecting can swallow a cancellation.
     """
     waiting = set(tasks)
-    while waiting:
+    deadline = time.monotonic() + seconds
+    while waiting and time.monotonic() < deadline:
         for task in waiting:
             task.cancel()
         _, waiting = await asyncio.wait(waiting, timeout=0.1)
+    return waiting
+
+
+_lock = threading.Lock()
+_background: AbstractEventLoop | None = None
+
+
+def in_background(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run the coroutine on the one loop that this process has for callers without a loop; its result."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _background_loop()).result()
+
+
+def _background_loop() -> AbstractEventLoop:
+    global _background
+    with _lock:
+        if _background is None:
+            _background = asyncio.new_event_loop()
+            thread = threading.Thread(target=_background.run_forever, name="background-loop", daemon=True)
+            thread.start()
+            atexit.register(_end, _background, thread)
+        return _background
+
+
+def _end(loop: AbstractEventLoop, thread: threading.Thread) -> None:
+    if thread.is_alive():  # not in a forked process
+        asyncio.run_coroutine_threadsafe(close_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def _forget_background() -> None:
+    """A forked process starts without its parent's threads."""
+    global _background
+    _background = None
+
+
+os.register_at_fork(after_in_child=_forget_background)

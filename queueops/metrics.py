@@ -2,9 +2,10 @@
 
 A thread of their own writes them, so that nothing of it is on anybody's way, and the last ones of a burst arrive, too.
 
-`cad:minute:<unix minute>` holds `n:<name>` (counts) and `ms:<name>:<bucket>` (durations). A bucket is a power of 1.2,
-so a percentile read from them is within 10 % of the true one. A crash loses at most the last second of these; nothing
-that must add up (see `ledger`) is kept here.
+`cad:minute:<unix minute>` holds `n:<name>` (counts), `ms:<name>:<bucket>` (durations) and `us:<name>` (their sum in
+microseconds). A bucket is a power of 1.2, so a percentile read from them is within 10 % of the true one. `cad:totals`
+holds the same since the beginning, for those who compute rates themselves. A crash loses at most the last second of
+these; nothing that must add up (see `ledger`) is kept here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from django.conf import settings
+from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 
@@ -28,29 +30,41 @@ from queueops.embedded import EmbeddedValkeyError
 logger = logging.getLogger(__name__)
 
 MINUTE_KEY = "cad:minute:%d"
+TOTALS_KEY = "cad:totals"
 KEEP_SECONDS = 7200
 FLUSH_SECONDS = 1.0
 BASE = math.log(1.2)
 
 _lock = threading.Lock()
 _fresh: Counter[str] = Counter()
+_written: Counter[str] = Counter()
 _writer: threading.Thread | None = None
 
 
 def count(name: str, n: int = 1) -> None:
     """Add n to a count of this minute."""
-    _add(f"n:{name}", n)
+    _add({f"n:{name}": n})
 
 
-def observe(name: str, milliseconds: float) -> None:
-    """Add one duration to this minute's histogram."""
+def observe(name: str, milliseconds: float, counted: str = "") -> None:
+    """Add one duration to this minute's histogram, and one to the count `counted`."""
     bucket = math.ceil(math.log(max(milliseconds, 0.001)) / BASE)
-    _add(f"ms:{name}:{bucket}", 1)
+    counts = {f"ms:{name}:{bucket}": 1, f"us:{name}": round(milliseconds * 1000)}
+    if counted:
+        counts[f"n:{counted}"] = 1
+    _add(counts)
 
 
-def _add(name: str, n: int) -> None:
+def here(name: str) -> int:
+    """A count of this process alone, since it began."""
     with _lock:
-        _fresh[name] += n
+        return _written[f"n:{name}"] + _fresh[f"n:{name}"]
+
+
+def _add(counts: dict[str, int]) -> None:
+    with _lock:
+        for name, n in counts.items():
+            _fresh[name] += n
     if _writer is None:
         _start_writer()
 
@@ -68,6 +82,7 @@ def _forget_writer() -> None:
     """A forked process starts without its parent's threads, and without what the parent has yet to write."""
     global _writer, _fresh
     _writer, _fresh = None, Counter()
+    _written.clear()
 
 
 os.register_at_fork(after_in_child=_forget_writer)
@@ -96,11 +111,13 @@ def write(pipeline: Pipeline) -> None:
     global _fresh
     with _lock:
         fresh, _fresh = _fresh, Counter()
+        _written.update(fresh)
     if not fresh or not settings.QUEUE_ENABLE_METRICS:
         return
     key = MINUTE_KEY % (time.time() // 60)
     for name, n in fresh.items():
         pipeline.hincrby(key, name, n)
+        pipeline.hincrby(TOTALS_KEY, name, n)
     pipeline.expire(key, KEEP_SECONDS)
 
 
@@ -117,6 +134,11 @@ def merge(hashes: Iterable[dict[bytes, bytes]]) -> Counter[str]:
         for name, n in fields.items():
             total[name.decode()] += int(n)
     return total
+
+
+def totals(redis: Redis) -> Counter[str]:
+    """Everything since the beginning. Raises RedisError."""
+    return merge([redis.hgetall(TOTALS_KEY)])  # type: ignore[list-item] # redis-py's type is sync and async in one
 
 
 def percentiles(total: Counter[str], name: str) -> dict[str, float]:

@@ -1,11 +1,11 @@
 """The worker that `manage.py rqworker` runs: RQ's in everything that others see, our own in claim, run and settle.
 
 The loop, in steps:
-1. Settle what has ended and claim as many jobs as there are free slots, over all lanes, in one round trip.
-   Claiming is one Lua call (`moves.CLAIM`): popped and registered as started in the same instant, so that a kill at
-   any moment loses nothing.
-2. Start the claimed jobs as tasks on the loop.
-3. If nothing was settled or claimed, wait for the end of a job, a new one in a lane, or a signal.
+1. Settle what has ended and claim as many jobs as there are free slots, over all lanes, in one round trip
+   (`exchanges`). It is one Lua call (`moves.EXCHANGE`): a job is popped and registered as started in the same instant,
+   so that a kill at any moment loses nothing.
+2. Start the claimed jobs as tasks on the loop (`slots`), while the next exchange is under way.
+3. When there is nothing to settle or to claim, wait for the end of a job, a new one in a lane, or a signal.
 
 RQ's own, unchanged: birth and death, names, heartbeat hash, suspend and resume, the scheduler, the registries' upkeep,
 commands over pub/sub, `--burst`, `--max-jobs`, `--max-idle-time`. RQ's own claim is not crash-safe on several queues
@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
@@ -24,32 +27,30 @@ from typing import Any
 import uvloop
 from django.conf import settings
 from django.utils.module_loading import import_string
-from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
-from rq.executions import Execution
+from rq.command import parse_payload
 from rq.job import Job as RQJob
-from rq.queue import Queue
 from rq.serializers import JSONSerializer
-from rq.suspension import WORKERS_SUSPENDED
-from rq.timeouts import TimerDeathPenalty
-from rq.worker import BaseWorker, WorkerStatus
+from rq.worker import BaseWorker
 
-from queueops import connections, database, loops
+from queueops import connections, database, loops, metrics, runner
 from queueops.claims import Claims
-from queueops.runner import Claimed, Settled, run
+from queueops.exchanges import Exchanges
+from queueops.foreign import Foreign, Penalty
 from queueops.scheduler import LaneScheduler
+from queueops.slots import Slots
+from queueops.understudy import Understudy
 from queueops.upkeep import Upkeep
 
 STOP_SECONDS = 30.0
-IDLE_SECONDS = 5
-AWAY_SECONDS = 1.0
+STOP_COMMANDS = frozenset({"stop-job", "stop-execution"})
 
 
 class LaneWorker(BaseWorker):
     """Claims from several lanes at once and runs up to QUEUE_CONCURRENCY jobs on one event loop."""
 
     # Foreign jobs run in threads, where RQ's usual time-out, a signal, does not work.
-    death_penalty_class = TimerDeathPenalty
+    death_penalty_class = Penalty
 
     def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
         # The serializer must be the same on queue and worker, or every job fails: it is not left to the caller.
@@ -59,17 +60,13 @@ class LaneWorker(BaseWorker):
             queue.serializer = JSONSerializer
         self.log_result_lifespan = False
         self.concurrency: int = settings.QUEUE_CONCURRENCY
-        self._running: dict[asyncio.Task[Settled | None], Claimed] = {}
-        self._ended: list[Settled] = []
-        self._ended_total = 0
-        self._max_jobs: int | None = None
-        self._burst = False
-        self._max_idle_time: int | None = None
+        self._foreign = Foreign(self)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
-        self._stop_now = asyncio.Event()
         self._stop_requested_at: float | None = None
-        self._suspended = False
-        self._suspension_seen_at = 0.0
+        self._stop_now = False
+        self._stopped_jobs: set[str] = set()
+        self._stopped_lock = threading.Lock()
 
     # --- RQ's interface ----------------------------------------------------------------------------------------------
 
@@ -83,19 +80,22 @@ class LaneWorker(BaseWorker):
         **kwargs: Any,
     ) -> bool:
         """Work until stopped (or, with `burst`, until the lanes are empty); whether any job was run."""
-        self._burst, self._max_jobs, self._max_idle_time = burst, max_jobs, max_idle_time
         for path in settings.QUEUE_PRELOAD:
             import_string(path)
         self.bootstrap(logging_level)
+        loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         try:
             if with_scheduler:
                 self._start_scheduler(burst, logging_level)
-            uvloop.run(self._main())
+            worked = loop.run(self._main(burst, max_jobs, max_idle_time))
         finally:
             with _deaf_to_signals():
                 self.teardown()
+                if self._left_behind():
+                    self._leave()
+                loop.close()
                 database.close()
-        return self._ended_total > 0
+        return worked
 
     def _start_scheduler(
         self, burst: bool = False, logging_level: str | None = "INFO", *args: Any, **kwargs: Any
@@ -123,102 +123,66 @@ class LaneWorker(BaseWorker):
         with contextlib.suppress(RedisError):
             super().teardown()
 
+    def handle_payload(self, message: Any) -> None:
+        """A command over pub/sub, in RQ's thread: a job is stopped on our loop, the rest is RQ's."""
+        payload = parse_payload(message)
+        if payload["command"] not in STOP_COMMANDS:
+            super().handle_payload(message)
+        elif self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop_job, str(payload.get("job_id", "")))
+
+    def _stop_job(self, job_id: str) -> None:
+        self._stopped_jobs.add(job_id)  # first: a thread that is told looks at it at once
+        foreign = Penalty.stop(job_id)
+        if not foreign:
+            self._stopped_jobs.discard(job_id)
+        if foreign or self._slots.stop(job_id):
+            self.log.warning("action=job_stopped worker=%s job=%s", self.name, job_id)
+        else:
+            self.log.warning("action=job_not_running worker=%s job=%s", self.name, job_id)
+
+    def handle_job_failure(self, job: RQJob, *args: Any, **kwargs: Any) -> None:
+        """RQ's own, which knows of one stopped job at a time."""
+        if job.id not in self._stopped_jobs:
+            super().handle_job_failure(job, *args, **kwargs)
+            return
+        with self._stopped_lock:
+            self._stopped_jobs.discard(job.id)
+            self._stopped_job_id = job.id
+            super().handle_job_failure(job, *args, **kwargs)
+
     # --- The loop ----------------------------------------------------------------------------------------------------
 
-    async def _main(self) -> None:
-        self._redis: AsyncRedis = connections.async_client()
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle_since = time.monotonic()
-        self._claims = Claims(self._redis, self.name, self.queue_names())
+    async def _main(self, burst: bool, max_jobs: int | None, max_idle_time: int | None) -> bool:
+        """Whether any job was claimed."""
+        redis = connections.async_client()
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._claims = Claims(redis, self.name, self.queue_names())
+        self._slots = Slots(self.concurrency, self._foreign.run, self._changed.set)
+        exchanges = Exchanges(redis, self._claims, self._slots, self._changed, max_jobs)
+        upkeep = Upkeep(self, self._claims, redis, self._slots)
+        understudy = Understudy(self.name, self.queue_names(), self._free)
         self._install_loop_signals()
-        upkeep = Upkeep(self, self._claims, self._redis, self._in_flight, lambda: self._ended_total)
-        listeners = (self._listen(queue) for queue in self.queues)
-        async with self._beside(upkeep.heartbeats(), upkeep.maintenance(), upkeep.metrics_lines(), *listeners):
-            while not self._is_over():
-                await self._step()
-            await self._finish_running()
+        beside = (upkeep.heartbeats(), upkeep.maintenance(), upkeep.metrics_lines(), self._slots.sweep())
+        listeners = (exchanges.listen(lane) for lane in self.queue_names())
+        async with _beside(*beside, exchanges.look(), understudy.attend(), *listeners):
+            while not (self._stopping or self._has_finished(exchanges, burst, max_idle_time)):
+                self._changed.clear()
+                exchanges.begin()
+                await self._changed.wait()
+            await asyncio.gather(self._finish_running(exchanges), understudy.finish(self._must_go))
+        await upkeep.metrics_line()
         await loops.close_all()
+        return self._claims.total > 0
 
-    def _in_flight(self) -> list[Claimed]:
-        return list(self._running.values())
+    def _free(self) -> int:
+        return 0 if self._stopping else self._slots.free
 
-    def _is_over(self) -> bool:
-        if self._stopping:
+    def _has_finished(self, exchanges: Exchanges, burst: bool, max_idle_time: int | None) -> bool:
+        if exchanges.exhausted or (burst and (exchanges.quiet or exchanges.suspended)):
             return True
-        if self._max_jobs is not None and self._claims.total >= self._max_jobs:
-            return True
-        idle_for = time.monotonic() - self._idle_since
-        return self._max_idle_time is not None and not self._running and idle_for >= self._max_idle_time
-
-    async def _step(self) -> None:
-        self._wake.clear()
-        if await self._is_suspended():
-            await self._rest()
-            return
-        free = self.concurrency - len(self._running)
-        if self._max_jobs is not None:
-            free = min(free, self._max_jobs - self._claims.total)
-        try:
-            settled, claimed = await self._exchange(free)
-        except (RedisError, OSError) as error:
-            self.log.error("action=redis_away worker=%s error=%s retry_in=%.0f", self.name, error, AWAY_SECONDS)
-            await asyncio.sleep(AWAY_SECONDS)
-            return
-        if claimed:
-            self._idle_since = time.monotonic()
-        elif self._burst and not self._running and not self._ended:
-            self._stopping = True
-        elif not settled:
-            await self._rest(listen=free > 0)
-
-    async def _rest(self, listen: bool = False) -> None:
-        """Wait until a job ends, a lane has work (when `listen`), a signal comes, or some seconds have passed."""
-        if listen:
-            self._idle.set()
-            if not self._running:
-                with contextlib.suppress(RedisError, OSError):
-                    await self._redis.hset(self.key, "state", WorkerStatus.IDLE.value)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(IDLE_SECONDS, self._max_idle_time or IDLE_SECONDS)):
-                await self._wake.wait()
-        self._idle.clear()
-
-    async def _exchange(self, free: int) -> tuple[int, int]:
-        """Settle what has ended and fill free slots; how many of each."""
-        ended, self._ended = self._ended, []
-        try:
-            claimed = await self._claims.exchange(ended, free)
-        except (RedisError, OSError):
-            self._ended = ended + self._ended
-            raise
-        for job in claimed:
-            self._start(job)
-        return len(ended), len(claimed)
-
-    def _start(self, job: Claimed) -> None:
-        coroutine = run(job) if job.dispatched else self._run_foreign(job)
-        task: asyncio.Task[Settled | None] = asyncio.create_task(coroutine)
-        self._running[task] = job
-        task.add_done_callback(self._job_ended)
-
-    def _job_ended(self, task: asyncio.Task[Settled | None]) -> None:
-        job = self._running.pop(task)
-        self._ended_total += 1
-        self._wake.set()  # first: a slot is free even if what follows raises
-        settled = Settled(job, "back") if task.cancelled() else task.result()
-        if settled is not None:
-            self._ended.append(settled)
-
-    async def _run_foreign(self, job: Claimed) -> None:
-        """A job that somebody enqueued with RQ itself: RQ's own way, in a thread, with its results and callbacks."""
-        await asyncio.to_thread(self._perform_as_rq_does, job)
-
-    def _perform_as_rq_does(self, job: Claimed) -> None:
-        rq_job = RQJob.fetch(job.id, connection=self.connection, serializer=JSONSerializer)
-        execution = Execution(id=job.execution, job_id=job.id, connection=self.connection, worker_name=self.name)
-        queue = next(queue for queue in self.queues if queue.name == job.lane)
-        self.perform_job(rq_job, queue, execution)
+        return max_idle_time is not None and time.monotonic() - exchanges.idle_since >= max_idle_time
 
     # --- Stopping ----------------------------------------------------------------------------------------------------
 
@@ -231,66 +195,47 @@ class LaneWorker(BaseWorker):
         now = time.monotonic()
         if self._stop_requested_at is None:
             self._stop_requested_at = now
-            self.log.info("action=stopping worker=%s in_flight=%d", self.name, len(self._running))
+            self.log.info("action=stopping worker=%s in_flight=%d", self.name, len(self._slots.running))
         elif now - self._stop_requested_at >= 1:
             # A pool and a terminal both send Ctrl-C to a worker: two at once are one.
-            self._stop_now.set()
+            self._stop_now = True
         self._stopping = True
-        self._wake.set()
+        self._changed.set()
 
-    async def _finish_running(self) -> None:
-        """Let the jobs in flight end, within STOP_SECONDS; give the rest back to their lanes."""
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._running and time.monotonic() < deadline and not self._stop_now.is_set():
-            self._wake.clear()
-            await self._rest()
-            await self._settle_until_done()
-        await loops.cancel(*self._running)
-        await self._settle_until_done()
+    async def _finish_running(self, exchanges: Exchanges) -> None:
+        """Let the jobs in flight end, at most STOP_SECONDS when told to stop; give the rest back to their lanes."""
+        exchanges.close()
+        while self._slots.running and not self._must_go():
+            self._changed.clear()
+            exchanges.begin()
+            await self._changed.wait()
+        await self._slots.clear()
+        await exchanges.settle()
 
-    async def _settle_until_done(self) -> None:
-        for _ in range(3):
-            with contextlib.suppress(RedisError, OSError):
-                await self._exchange(0)
-                return
-            await asyncio.sleep(AWAY_SECONDS)
-        self.log.error("action=unsettled worker=%s n=%d", self.name, len(self._ended))
+    def _must_go(self) -> bool:
+        if self._stop_requested_at is None:
+            return False
+        return self._stop_now or time.monotonic() - self._stop_requested_at >= STOP_SECONDS
 
-    # --- Beside the loop ---------------------------------------------------------------------------------------------
+    def _left_behind(self) -> bool:
+        """Whether something still runs that could not be ended, and that the process would wait for."""
+        return self._loop is not None and (bool(self._slots.running) or self._foreign.busy or runner.is_in_threads())
 
-    @contextlib.asynccontextmanager
-    async def _beside(self, *coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-        try:
-            yield
-        finally:
-            await loops.cancel(*tasks)
+    def _leave(self) -> None:
+        """End the process without waiting for it. Everything is settled: what still ran is back in its lane."""
+        self.log.error("action=left_behind worker=%s", self.name)
+        metrics.flush()
+        logging.shutdown()
+        os._exit(1)
 
-    async def _listen(self, queue: Queue) -> None:
-        """While the worker rests: notice at once that this lane has a job, whoever put it there, without taking it.
 
-        Moving a list's head onto its own head changes nothing, and blocks while the list is empty.
-        """
-        while True:
-            await self._idle.wait()
-            try:
-                found = await self._redis.blmove(queue.key, queue.key, IDLE_SECONDS, "LEFT", "LEFT")
-            except (RedisError, OSError):
-                await asyncio.sleep(AWAY_SECONDS)
-                continue
-            if found and self._idle.is_set():
-                self._idle.clear()
-                self._wake.set()
-
-    async def _is_suspended(self) -> bool:
-        now = time.monotonic()
-        if now - self._suspension_seen_at >= 1:
-            self._suspension_seen_at = now
-            with contextlib.suppress(RedisError, OSError):
-                self._suspended = bool(await self._redis.exists(WORKERS_SUSPENDED))
-        if self._suspended and self._burst:
-            self._stopping = True
-        return self._suspended
+@contextlib.asynccontextmanager
+async def _beside(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        yield
+    finally:
+        await loops.cancel(*tasks)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import threading
 import time
 from typing import Any
 
@@ -17,12 +19,14 @@ ran: list[Any] = []
 failures: list[Failure] = []
 in_flight = 0
 most_in_flight = 0
+released = threading.Event()
 
 
 def forget() -> None:
     global most_in_flight
     ran.clear()
     failures.clear()
+    released.clear()
     most_in_flight = 0
 
 
@@ -65,6 +69,10 @@ async def hang(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
     await asyncio.Event().wait()
 
 
+def plain_forever(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    threading.Event().wait()
+
+
 def plain(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
     ran.append(payload["name"])
 
@@ -83,3 +91,50 @@ async def exit_process(payload: dict[str, Any], receipt: dict[str, Any]) -> None
 
 async def block_loop(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
     time.sleep(payload["seconds"])
+
+
+async def ignore_cancellation(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    """Takes `times` cancellations as if nothing was."""
+    for _ in range(payload["times"]):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ran.append("cancelled")
+
+
+async def cancel_itself(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    raise asyncio.CancelledError
+
+
+async def leave(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    sys.exit("enough")
+
+
+async def time_out(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    """Its own time-out, in the middle of what it is cut off for."""
+    await asyncio.wait_for(asyncio.Event().wait(), 0.001)
+
+
+@task(on_failure=note_failure)
+async def hold(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    """In flight until `release`."""
+    ran.append(payload["name"])
+    while not released.is_set():
+        await asyncio.sleep(0.005)
+
+
+def spin() -> None:
+    """A plain function that is busy until somebody ends it."""
+    ran.append("spin")
+    while not released.wait(0.001):
+        pass
+
+
+async def no_failure_either(payload: dict[str, Any], receipt: dict[str, Any], failure: Failure) -> None:
+    await asyncio.Event().wait()
+
+
+@task(on_failure=no_failure_either)
+async def fail_and_hang(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    ran.append(payload["name"])
+    raise TryAgain("and nobody can write it down")

@@ -1,0 +1,170 @@
+"""When a worker talks to the lanes: so that its slots are full, Redis and the loop work at the same time, and an idle
+worker notices a new job at once.
+
+Two exchanges may be under way, each for at most half of the slots: while Redis works on one, the loop runs the jobs of
+the other. The second goes out only when it has a quarter of the slots to settle or to fill, so that a trickle shares
+its round trips.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import RedisError
+
+from queueops.claims import JOBS_AN_EXCHANGE, Claims
+from queueops.runner import Settled
+from queueops.slots import Slots
+
+logger = logging.getLogger("rq.worker")
+
+AT_ONCE = 2
+AWAY_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+LISTEN_SECONDS = 5
+SETTLE_SECONDS = 3.0
+
+
+class Exchanges:
+    """One worker's; `begin` starts those that are worth while, and `changed` is set when one is over.
+
+    limit: how many jobs may be claimed in all. idle_since: when a job was last in flight, on the monotonic clock and to
+    the second.
+    """
+
+    def __init__(
+        self, redis: AsyncRedis, claims: Claims, slots: Slots, changed: asyncio.Event, limit: int | None
+    ) -> None:
+        self._redis = redis
+        self._claims = claims
+        self._slots = slots
+        self._changed = changed
+        self._limit = limit
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked = 0  # slots that are spoken for by exchanges under way
+        self._more = True  # the lanes may hold something
+        self._news = 0
+        self._closing = False
+        self._resting = asyncio.Event()  # nothing waits, and slots are free: the listeners' time
+        self.idle_since = time.monotonic()
+
+    @property
+    def suspended(self) -> bool:
+        return self._claims.suspended
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the limit is reached."""
+        return self._limit is not None and self._claims.total >= self._limit
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is in flight and, as of the last look, nothing waits."""
+        return not (self._more or self._tasks or self._slots.running or self._slots.ended)
+
+    def begin(self) -> None:
+        """Start what is worth while."""
+        while self._is_worth_while():
+            ended = self._slots.ended[:JOBS_AN_EXCHANGE]
+            del self._slots.ended[:JOBS_AN_EXCHANGE]
+            free = self._free()
+            quiet = not (self._tasks or self._slots.running)
+            self._asked += free
+            task = asyncio.create_task(self._exchange(ended, free, quiet))
+            self._tasks.add(task)
+            task.add_done_callback(self._end)
+        if self._more or not self._free():
+            self._resting.clear()
+        else:
+            self._resting.set()
+
+    def _is_worth_while(self) -> bool:
+        ended, free = len(self._slots.ended), self._free()
+        if not self._tasks:
+            return bool(ended or (free and self._more))
+        enough = max(self._slots.number // 4, 1)
+        return len(self._tasks) < AT_ONCE and ended + (free if self._more else 0) >= enough
+
+    def _free(self) -> int:
+        """For how many jobs the next exchange may ask."""
+        if self._closing:
+            return 0
+        free = min(self._slots.free - self._asked, max(self._slots.number // AT_ONCE, 1), JOBS_AN_EXCHANGE)
+        if self._limit is not None:
+            free = min(free, self._limit - self._claims.total - self._asked)
+        return max(free, 0)
+
+    async def _exchange(self, ended: Sequence[Settled], free: int, quiet: bool) -> None:
+        news = self._news
+        try:
+            claimed = await self._claims.exchange(ended, free, quiet)
+        except (RedisError, OSError) as error:
+            self._slots.ended[:0] = ended
+            logger.error("action=redis_away error=%s retry_in=%.0f", error, AWAY_SECONDS)
+            await asyncio.sleep(AWAY_SECONDS)
+            return
+        finally:
+            self._asked -= free
+        for job in claimed:
+            if self._closing:
+                self._slots.give_back(job)
+            else:
+                self._slots.start(job)
+            self.idle_since = time.monotonic()
+        if free:
+            # What a listener heard meanwhile may have come after the look.
+            self._more = len(claimed) == free or news != self._news
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._changed.set()
+
+    async def look(self) -> None:
+        """Once a second: lanes may have been closed or opened, and the worker looks at its clock."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._more = True
+            if self._slots.running:
+                self.idle_since = time.monotonic()
+            self._changed.set()
+
+    async def listen(self, lane: str) -> None:
+        """While nothing waits: notice at once that this lane has a job, whoever put it there, without taking it.
+
+        Moving a list's head onto its own head changes nothing, and blocks while the list is empty.
+        """
+        key = f"rq:queue:{lane}"
+        while True:
+            await self._resting.wait()
+            if lane in self._claims.closed:
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            try:
+                found = await self._redis.blmove(key, key, LISTEN_SECONDS, "LEFT", "LEFT")
+            except (RedisError, OSError):
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
+            if found:
+                self._more = True
+                self._news += 1
+                self._resting.clear()
+                self._changed.set()
+
+    def close(self) -> None:
+        """Claim nothing more; what was claimed and has not begun goes back."""
+        self._closing = True
+
+    async def settle(self) -> None:
+        """Settle everything that has ended; gives up after SETTLE_SECONDS without Redis."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        self.begin()
+        while self._tasks and time.monotonic() < deadline:
+            await asyncio.wait(self._tasks, timeout=SETTLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # the done callbacks
+            self.begin()
+        if self._slots.ended:
+            logger.error("action=unsettled n=%d", len(self._slots.ended))
