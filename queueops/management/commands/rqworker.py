@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django_rq.management.commands import rqworker
 
-from queueops import connections
+from queueops import breaker, connections, understudy
 from queueops.embedded import EmbeddedValkeyError
+from queueops.jobs import Lane
 
 
 class Command(rqworker.Command):
@@ -26,4 +28,8 @@ class Command(rqworker.Command):
             connections.ensure_server()
         except EmbeddedValkeyError as error:
             raise CommandError(str(error)) from error
+        # RQ's worker cannot be born without Redis: until it answers, the database tier is worked from by itself.
+        name = options["name"] or f"stand-in-{os.getpid()}"
+        if not breaker.answers() and not options["burst"] and not understudy.stand_in(name, args or list(Lane)):
+            return
         super().handle(*args, **options)
