@@ -15,10 +15,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatautodm.settings")
 
 try:
     # Reads .env; a wrong value of any variable ends the start here, in one line, and not in every worker.
-    from chatautodm.settings import integer
+    from chatautodm import settings
+    from chatautodm.local import stop_with_parent
+    from chatautodm.supervisor import Supervisor
     from webhooks.checks import instagram_is_configured
 
-    workers = integer("WEB_CONCURRENCY", os.cpu_count() or 1, at_least=1)
+    workers = settings.WEB_CONCURRENCY
 except ImproperlyConfigured as error:
     raise SystemExit(str(error)) from None
 
@@ -31,9 +33,39 @@ keepalive = 75
 accesslog = None
 # Without it gunicorn opens a control socket in the home folder, which several servers would share.
 control_socket_disable = True
+logconfig_dict = settings.LOGGING
 
 
 def on_starting(server: Any) -> None:
     """Say at the start what Django's checks would say: nobody runs `manage.py check` beside a web server."""
     for message in instagram_is_configured():
         server.log.warning("%s %s", message.msg, message.hint)
+
+
+def _queue_workers(server: Any) -> Supervisor:
+    """QUEUE_WORKERS' supervisor: the server's own, for this file is read anew at each reload."""
+    if not hasattr(server, "queue_workers"):
+        command = [sys.executable, "manage.py", "rqworker", *settings.LANES]
+        server.queue_workers = Supervisor(command, settings.QUEUE_WORKERS, chdir)
+    supervisor: Supervisor = server.queue_workers
+    return supervisor
+
+
+def when_ready(server: Any) -> None:
+    """The address is taken: nothing can keep the server from starting any more."""
+    _queue_workers(server).start()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """A web process that outlived a killed server would keep its address."""
+    stop_with_parent()
+
+
+def on_reload(server: Any) -> None:
+    """SIGHUP: new code for the workers, too."""
+    _queue_workers(server).reload()
+
+
+def on_exit(server: Any) -> None:
+    """The web processes have ended, nothing new comes in: let the workers finish what is in flight."""
+    _queue_workers(server).stop()

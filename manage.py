@@ -9,8 +9,11 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from chatautodm import logs
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatautodm.settings")
+    logs.log_crashes()
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

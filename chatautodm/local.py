@@ -22,6 +22,8 @@ from typing import IO
 
 STOP_SECONDS = 40.0
 PR_SET_PDEATHSIG = 1
+# Loaded here: between fork and exec nothing may be, beside other threads.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 MAX_PORT = 65_535
 
 
@@ -105,14 +107,15 @@ def start(name: str, command: list[str], env: Mapping[str, str], log_dir: Path) 
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_stop_with_parent,
+            preexec_fn=stop_with_parent,
         )
     return Child(name, process, log)
 
 
-def _stop_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def stop_with_parent() -> None:
+    """For `preexec_fn`: the child is told to end when the thread that started it does, however that happens."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def stop(child: Child) -> None:

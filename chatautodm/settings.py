@@ -8,14 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
-import environ
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
@@ -23,47 +20,42 @@ from django.core.management.utils import get_random_secret_key
 from chatautodm.console_settings import FORMAT_MODULE_PATH as FORMAT_MODULE_PATH
 from chatautodm.console_settings import LOGIN_REDIRECT_URL as LOGIN_REDIRECT_URL
 from chatautodm.console_settings import UNFOLD as UNFOLD
+from chatautodm.environment import BASE_DIR as BASE_DIR
+from chatautodm.environment import boolean as boolean
+from chatautodm.environment import env as env
+from chatautodm.environment import integer as integer
+from chatautodm.environment import shaped as shaped
+from chatautodm.environment import words as words
+from chatautodm.log_settings import LOGGING as LOGGING
+from chatautodm.log_settings import SENTRY_DSN as SENTRY_DSN
+from chatautodm.log_settings import SENTRY_ENVIRONMENT as SENTRY_ENVIRONMENT
+from chatautodm.log_settings import SENTRY_RELEASE as SENTRY_RELEASE
+from chatautodm.log_settings import VERSION as VERSION
+from chatautodm.security_settings import API_REQUESTS_PER_MINUTE as API_REQUESTS_PER_MINUTE
+from chatautodm.security_settings import AUTHENTICATION_BACKENDS as AUTHENTICATION_BACKENDS
+from chatautodm.security_settings import AXES_COOLOFF_TIME as AXES_COOLOFF_TIME
+from chatautodm.security_settings import AXES_DISABLE_ACCESS_LOG as AXES_DISABLE_ACCESS_LOG
+from chatautodm.security_settings import AXES_ENABLE_ADMIN as AXES_ENABLE_ADMIN
+from chatautodm.security_settings import AXES_FAILURE_LIMIT as AXES_FAILURE_LIMIT
+from chatautodm.security_settings import AXES_LOCKOUT_PARAMETERS as AXES_LOCKOUT_PARAMETERS
+from chatautodm.security_settings import AXES_LOCKOUT_TEMPLATE as AXES_LOCKOUT_TEMPLATE
+from chatautodm.security_settings import AXES_RESET_ON_SUCCESS as AXES_RESET_ON_SUCCESS
+from chatautodm.security_settings import AXES_VERBOSE as AXES_VERBOSE
+from chatautodm.security_settings import CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY
+from chatautodm.security_settings import CSRF_COOKIE_SECURE as CSRF_COOKIE_SECURE
+from chatautodm.security_settings import SECURE_HSTS_INCLUDE_SUBDOMAINS as SECURE_HSTS_INCLUDE_SUBDOMAINS
+from chatautodm.security_settings import SECURE_HSTS_PRELOAD as SECURE_HSTS_PRELOAD
+from chatautodm.security_settings import SECURE_HSTS_SECONDS as SECURE_HSTS_SECONDS
+from chatautodm.security_settings import SECURE_PROXY_SSL_HEADER as SECURE_PROXY_SSL_HEADER
+from chatautodm.security_settings import SECURE_SSL_REDIRECT as SECURE_SSL_REDIRECT
+from chatautodm.security_settings import SESSION_COOKIE_SECURE as SESSION_COOKIE_SECURE
+from chatautodm.security_settings import SILENCED_SYSTEM_CHECKS as SILENCED_SYSTEM_CHECKS
 
-BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
 MAKE_A_KEY = 'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
 MAKE_A_TEXT = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(50))"'
-
-environ.Env.read_env(BASE_DIR / ".env")
-env = environ.Env()
-
-
-def integer(name: str, default: int, at_least: int = 0) -> int:
-    """The variable as a whole number, or one clear error at start-up."""
-    text = os.environ.get(name, "").strip() or str(default)
-    if not text.removeprefix("-").isdecimal() or int(text) < at_least:
-        raise ImproperlyConfigured(
-            f"{name}={text!r} must be a whole number of at least {at_least}; the default is {default}."
-        )
-    return int(text)
-
-
-def boolean(name: str, default: bool) -> bool:
-    """The variable as true or false, or one clear error at start-up."""
-    text = os.environ.get(name, "").strip().lower() or str(default).lower()
-    if text not in {"true", "false", "1", "0", "on", "off", "yes", "no"}:
-        raise ImproperlyConfigured(f"{name}={text!r} must be true or false; the default is {str(default).lower()}.")
-    return text in {"true", "1", "on", "yes"}
-
-
-def words(name: str, default: str = "") -> list[str]:
-    """The variable as a comma-separated list without empty entries."""
-    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
-
-
-def shaped(name: str, default: str, pattern: str, form: str) -> str:
-    """The variable as a text of this pattern, or one clear error at start-up that describes the form."""
-    text = os.environ.get(name, "").strip() or default
-    if not re.fullmatch(pattern, text):
-        raise ImproperlyConfigured(f"{name}={text!r} must be {form}; the default is {default}.")
-    return text
 
 
 def generated_once(name: str, generate: Any) -> str:
@@ -133,6 +125,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework.authtoken",
     "drf_spectacular",
+    "axes",
+    "csp",
     # Before django_rq: Django takes a command (rqworker) from the first app in this list that has it.
     "queueops",
     "automations",
@@ -144,6 +138,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "chatautodm.health.probes",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -151,6 +146,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # The last: it answers instead of the log-in page, once too many log-ins have failed.
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "chatautodm.urls"
@@ -225,16 +222,6 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
-SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
-SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
-SECURE_HSTS_PRELOAD = not DEBUG
-SESSION_COOKIE_SECURE = not DEBUG
-CSRF_COOKIE_SECURE = not DEBUG
-# TLS ends at the proxy in front; a redirect by us would silently stop Meta's deliveries (FACTS section 1).
-SECURE_SSL_REDIRECT = False
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-SILENCED_SYSTEM_CHECKS = ["security.W008"]  # SECURE_SSL_REDIRECT: see above
-
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -298,6 +285,9 @@ PACING_MESSAGES_PER_SECOND = integer("PACING_MESSAGES_PER_SECOND", 100)
 PACING_MEDIA_PER_SECOND = integer("PACING_MEDIA_PER_SECOND", 10)
 PACING_PRIVATE_REPLIES_PER_HOUR = integer("PACING_PRIVATE_REPLIES_PER_HOUR", 750)
 
+# gunicorn reads it, too, before it reads us, and answers what is no number with a traceback of its own.
+WEB_CONCURRENCY = integer("WEB_CONCURRENCY", os.cpu_count() or 1, at_least=1)
+
 # --- Instagram -------------------------------------------------------------------------------------------------------
 
 # One or more: an app with Instagram Login has two secrets, and no page of Meta's says which one signs.
@@ -322,16 +312,27 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["chatautodm.throttling.PerCredential"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-SPECTACULAR_SETTINGS = {"TITLE": "ChatAutoDM", "VERSION": "0.1.0", "SERVE_INCLUDE_SCHEMA": False}
+SPECTACULAR_SETTINGS = {"TITLE": "ChatAutoDM", "VERSION": VERSION, "SERVE_INCLUDE_SCHEMA": False}
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    # RQ logs two lines for every job at INFO and sets up a handler of its own.
-    "loggers": {"rq.worker": {"propagate": False}, "rq.scheduler": {"propagate": False}},
-}
+# --- What must never be written (queueops.scrubbing) -----------------------------------------------------------------
+
+
+def passwords(*urls: str) -> list[str]:
+    """The passwords in these addresses, as they are written and as they are meant."""
+    found = [urlsplit(url).password or "" for url in urls if "@" in url]
+    return [form for password in found for form in (password, unquote(password))]
+
+
+SECRETS = [
+    SECRET_KEY,
+    *FIELD_ENCRYPTION_KEYS,
+    *INSTAGRAM_APP_SECRET,
+    INSTAGRAM_VERIFY_TOKEN,
+    *passwords(os.environ.get("DATABASE_URL", ""), REDIS_URL),
+    *([urlsplit(SENTRY_DSN).username or ""] if SENTRY_DSN else []),
+]
+# How access tokens of Instagram Login (IGAA…, IGQV…) and Facebook Login (EAA…) begin.
+SECRET_PATTERNS = [r"\b(?:IG[A-Z]{2}|EAA)[A-Za-z0-9_-]{16,}"]

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from queueops import connections, dispatch, moves
+from queueops import connections, dispatch, moves, scrubbing
 from queueops.jobs import Failure, Verb
 from queueops.models import DeadLetter
 
@@ -38,7 +38,7 @@ def write(job_id: str, func: str, lane: str, args: list[Any], failure: Failure, 
         cause_title=(cause.title if cause else type(error).__name__)[:200],
         cause_verdict=cause.verdict if cause else "bug",
         error=failure.reason.replace("\x00", "\ufffd")[:500],
-        traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:].replace("\x00", "\ufffd"),
+        traceback=_traceback(error),
         attempts=failure.attempt,
         created_at=failure.at,
     )
@@ -50,6 +50,12 @@ def write(job_id: str, func: str, lane: str, args: list[Any], failure: Failure, 
         DeadLetter.objects.dead().filter(event=job_id).update(
             error=letter.error, traceback=letter.traceback, attempts=letter.attempts
         )
+
+
+def _traceback(error: BaseException) -> str:
+    """Scrubbed before it is cut: half a secret would not be recognised."""
+    whole = scrubbing.scrub("".join(traceback.format_exception(error)))
+    return whole[-TRACEBACK_CHARACTERS:].replace("\x00", "\ufffd")
 
 
 def retry(letters: Iterable[DeadLetter], user: Any = None) -> int:

@@ -41,6 +41,7 @@ def pages(stack: Stack) -> dict[str, str]:
         "automation": f"{admin}/automations/automation/{Automation.objects.first().pk}/change/",
         "accounts": f"{admin}/automations/account/",
         "deliveries": f"{admin}/automations/delivery/",
+        "audit log": f"{admin}/queueops/auditentry/",
     }
 
 

@@ -214,6 +214,7 @@ def test_the_embedded_servers_socket_is_beside_its_data_if_a_socket_may_have_so_
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
+        ("WEB_CONCURRENCY", "abc", "WEB_CONCURRENCY='abc' must be a whole number of at least 1; the default is "),
         ("QUEUE_CONCURRENCY", "0", "QUEUE_CONCURRENCY='0' must be a whole number of at least 1; the default is 200."),
         ("REDIS_URL", "localhost:6379", "REDIS_URL must begin with redis://"),
         ("SECRET_KEY", "", "SECRET_KEY is not set, and DEBUG is off."),
@@ -238,7 +239,11 @@ def test_a_wrong_value_ends_the_start_with_one_line(name, value, said):
 
 def test_two_processes_that_start_together_make_up_one_secret(tmp_path):
     (tmp_path / "chatautodm").mkdir()
-    for name in ("__init__.py", "settings.py", "console_settings.py"):
+    for name in (
+        "__init__.py",
+        *(path.name for path in (project.BASE_DIR / "chatautodm").glob("*settings.py")),
+        "environment.py",
+    ):
         shutil.copy(project.BASE_DIR / "chatautodm" / name, tmp_path / "chatautodm")
     environment = {name: value for name, value in os.environ.items() if name not in {"SECRET_KEY", "DATABASE_URL"}}
     command = [sys.executable, "-c", "from chatautodm.settings import SECRET_KEY; print(SECRET_KEY)"]

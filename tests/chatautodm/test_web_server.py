@@ -92,6 +92,33 @@ def test_it_serves_several_requests_on_one_connection(port: int):
     connection.close()
 
 
+def test_it_answers_what_is_in_flight_before_it_stops(tmp_path: Path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free: int = probe.getsockname()[1]
+    server = start(tmp_path, WEB_BIND=f"127.0.0.1:{free}", WEB_CONCURRENCY="1")
+    lines_until(server, "startup complete")
+    signature = sign(BODY, APP_SECRET)
+    head = f"POST /api/webhooks/instagram HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: {signature}\r\n"
+    whole = head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+    with (
+        socket.create_connection(("127.0.0.1", free), timeout=20) as idle,
+        socket.create_connection(("127.0.0.1", free), timeout=20) as half,
+    ):
+        half.sendall(whole)
+        assert half.recv(1000).startswith(b"HTTP/1.1 200 ")
+        half.sendall(whole[:-1])
+        server.terminate()
+        lines_until(server, "Waiting for connections to close")
+        assert idle.recv(100) == b""
+        half.sendall(whole[-1:])
+        last = half.recv(1000)
+    assert last.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close\r\n" in last
+    _, rest = server.communicate(timeout=30)
+    assert server.returncode == 0, rest
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
