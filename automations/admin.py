@@ -9,15 +9,18 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 from unfold.decorators import display
 
 from automations import trace
 from automations.forms import AccountForm, AutomationForm
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
+from automations.redaction import without_text
 from automations.wording import describe_actions
+from queueops import audit, privacy
+from queueops.audited import AuditedAdmin
 from queueops.jobs import Lane
+from queueops.models import DeadLetter
 from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, one_line, two_lines
 from queueops.templatetags.queue_console import words
 
@@ -44,14 +47,14 @@ class LaneFilter(RadioFilter):
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ModelAdmin):
+class WorkspaceAdmin(AuditedAdmin):
     list_display = ("name", "is_vip", "time_zone", "created_at")
     list_filter = ("is_vip",)
     search_fields = ("name",)
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin):
+class AccountAdmin(AuditedAdmin):
     """The access token goes in and never comes out: it is not even read from the database here."""
 
     form = AccountForm
@@ -95,7 +98,7 @@ class AccountAdmin(ModelAdmin):
 
 
 @admin.register(Automation)
-class AutomationAdmin(ModelAdmin):
+class AutomationAdmin(AuditedAdmin):
     form = AutomationForm
     list_display = ("name", "account", "trigger", "matches", "priority", "is_active")
     list_filter = (("trigger", ChoicesCheckboxFilter), "is_active")
@@ -145,7 +148,7 @@ class ConversationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin):
+class EventAdmin(AuditedAdmin, ReadOnlyAdmin):
     """What happened, and the whole decision about it."""
 
     list_display = ("received_at", "kind_and_lane", "account_and_person", "short_text", "state", "short_reason")
@@ -168,6 +171,16 @@ class EventAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: Any) -> QuerySet[Event]:
         events: QuerySet[Event] = super().get_queryset(request)
         return events.select_related("automation")
+
+    def hide_text(self, row: Event) -> None:
+        row.text = row.text and privacy.HIDDEN
+        row.payload = privacy.HIDDEN
+        row.rules = without_text(row.rules)
+
+    def audit_trail(self, row: Event) -> list[Any]:
+        """What people did with the event's dead letters."""
+        letters = DeadLetter.objects.filter(event=row.key).values_list("pk", flat=True)
+        return audit.trail(audit.kind_of(DeadLetter), letters)
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.find)
@@ -230,6 +243,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
         ("Sent", {"fields": ("pretty_body", "message_id", "created_at", "finished_at")}),
         ("Error", {"fields": ("pretty_error",)}),
     )
+
+    def hide_text(self, row: Delivery) -> None:
+        row.body = privacy.HIDDEN
 
     @display(description="status", ordering="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
     def state(self, delivery: Delivery) -> str:

@@ -12,6 +12,8 @@ from rest_framework.response import Response
 
 from automations import trace
 from automations.models import Event
+from automations.redaction import without_text
+from queueops import privacy
 from queueops.problems import Endpoint, ProblemSerializer, requires
 
 PROBLEMS = {(status, "application/problem+json"): ProblemSerializer for status in (401, 403, 404, 503)}
@@ -71,8 +73,13 @@ class EventTrace(Endpoint):
         responses={200: TraceSerializer, **PROBLEMS},
     )
     def get(self, request: Request, key: str) -> Response:
-        """The whole decision about one event, by its key or by Meta's message or comment id."""
+        """The whole decision about one event, by its key or by Meta's message or comment id.
+
+        What people wrote (`seen`) is shown with the permission queueops.see_text only.
+        """
         found = trace.find(key.removesuffix("/"))
         if found is None:
             raise NotFound("No event has this key, message id or comment id.")
+        if not privacy.may_see_text(request.user):
+            found["rules"] = without_text(found["rules"])
         return Response(found)

@@ -23,6 +23,8 @@ API_PERMISSIONS = (
     ("queueops", "view_console"),
     ("queueops", "view_deadletter"),
     ("queueops", "retry_deadletter"),
+    ("queueops", "bulk_retry_deadletter"),
+    ("queueops", "see_text"),
     ("automations", "view_event"),
 )
 

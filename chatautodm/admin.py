@@ -10,22 +10,24 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from rest_framework.authtoken.admin import TokenAdmin as DRFTokenAdmin
 from rest_framework.authtoken.models import TokenProxy
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from chatautodm import rq_pages as rq_pages
+from queueops.audited import AuditedAdmin
 
 for model in (User, Group, TokenProxy):
     admin.site.unregister(model)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg,misc] # Unfold ships no types
+class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg,misc] # Unfold ships no types
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # Unfold ships no types
+class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):  # type: ignore[misc] # Unfold ships no types
     pass
 
 
@@ -38,7 +40,7 @@ TokenProxy.__str__ = _without_the_key  # type: ignore[method-assign]
 
 
 @admin.register(TokenProxy)
-class TokenAdmin(DRFTokenAdmin, ModelAdmin):  # type: ignore[misc] # Unfold ships no types
+class TokenAdmin(DRFTokenAdmin, AuditedAdmin):  # type: ignore[misc] # Unfold ships no types
     """API keys: each is shown once, when it is made. DRF's own admin sees to it that addresses hold none."""
 
     list_display = ("user", "begins_with", "created")

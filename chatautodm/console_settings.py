@@ -87,6 +87,7 @@ UNFOLD: dict[str, Any] = {
                     _list("Users", "person", "auth", "user"),
                     _list("Groups", "groups", "auth", "group"),
                     _list("API tokens", "key", "authtoken", "tokenproxy"),
+                    _list("Audit log", "history", "queueops", "auditentry"),
                 ],
             },
         ],

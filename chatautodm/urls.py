@@ -8,9 +8,11 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.views import APIView
 
+from automations import measured
 from automations.api import EventTrace
 from chatautodm.docs import docs
 from queueops.api import DeadLetters, QueueStats, RetryDeadLetter, RetryDeadLetters, WebhookQueueStats
+from queueops.scrapes import Metrics
 
 
 def endpoint(route: str, view: type[APIView], name: str) -> list[URLPattern]:
@@ -30,6 +32,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *endpoint("api/schema", SpectacularAPIView, "schema"),
     path("api/docs", docs, name="docs"),
     path("api/docs/", docs),
+    path("metrics", Metrics.as_view(counts=measured.COUNTS), name="metrics"),
+    path("metrics/", Metrics.as_view(counts=measured.COUNTS)),
     # What queueops links to when it shows a job: here is decided which page that is.
     path("trace/<path:key>", RedirectView.as_view(pattern_name="admin:automations_event_trace"), name="trace"),
     path("admin/", admin.site.urls),

@@ -11,15 +11,18 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from queueops import deadletters, stats
+from queueops import operators, stats
+from queueops.audit import API, By
 from queueops.models import DeadLetter
 from queueops.problems import Conflict, Endpoint, ProblemSerializer, requires
 from queueops.serializers import (
     DeadLetterFilters,
     DeadLetterPageSerializer,
     DeadLetterSerializer,
+    ReasonSerializer,
     RetriedManySerializer,
     RetriedSerializer,
+    RetryFilters,
     SnapshotSerializer,
 )
 
@@ -92,35 +95,40 @@ class RetryDeadLetter(Endpoint):
     @extend_schema(
         operation_id="retry_dead_letter",
         tags=["dead letters"],
-        request=None,
+        request=ReasonSerializer,
         parameters=[OpenApiParameter("id", UUID, OpenApiParameter.PATH)],
-        responses={200: RetriedSerializer, **REFUSALS, **NOT_FOUND, **CONFLICT, **AWAY},
+        responses={200: RetriedSerializer, **INVALID, **REFUSALS, **NOT_FOUND, **CONFLICT, **AWAY},
     )
     def post(self, request: Request, id: str) -> Response:
         """Put the job back into its lane with fresh attempts."""
+        # Nothing has to come with it, and what is not JSON is nothing.
+        given = ReasonSerializer(data=request.data if request.content_type == "application/json" else {})
+        given.is_valid(raise_exception=True)
         letter = _letter(id)
         if letter.status != DeadLetter.Status.DEAD:
             raise Conflict(f"This dead letter is {letter.status} already.")
-        return Response({"retried": deadletters.retry([letter], request.user)})
+        return Response({"retried": operators.retry([letter], By(request.user, API, given.why))})
 
 
 class RetryDeadLetters(Endpoint):
     """Many dead letters back into their lanes."""
 
-    permission_classes = [requires("queueops.retry_deadletter")]
+    permission_classes = [requires("queueops.bulk_retry_deadletter")]
 
     @extend_schema(
         operation_id="retry_dead_letters",
         tags=["dead letters"],
-        request=DeadLetterFilters,
+        request=RetryFilters,
         responses={200: RetriedManySerializer, **INVALID, **REFUSALS, **AWAY},
     )
     def post(self, request: Request) -> Response:
         """Retry those that match, oldest first, at most 1,000 in one call. The filters come as JSON or in the query."""
         given = request.data if isinstance(request.data, dict) else {"body": request.data}
-        filters = _filters({**{name: request.query_params[name] for name in request.query_params}, **given})
+        filters = RetryFilters(data={**{name: request.query_params[name] for name in request.query_params}, **given})
+        filters.is_valid(raise_exception=True)
         letters = filters.apply(DeadLetter.objects.dead())
-        retried = deadletters.retry(letters.order_by("id")[:RETRIED_AT_ONCE], request.user)
+        by = By(request.user, API, filters.why)
+        retried = operators.retry(letters.order_by("id")[:RETRIED_AT_ONCE], by, filters=filters.as_given())
         return Response({"retried": retried, "remaining": letters.count()})
 
 

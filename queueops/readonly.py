@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 
+from queueops import privacy
 from queueops.templatetags.queue_console import pretty_json
 
 MOST_COUNTED = 10_000
@@ -76,6 +77,23 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # Unfold ships no types
     list_per_page = 50
     list_filter_submit = True
     actions: Any = None
+
+    def hide_text(self, row: Any) -> None:
+        """Take what people wrote out of the row, which is about to be shown to somebody who may not see it."""
+
+    def get_object(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        row = super().get_object(request, *args, **kwargs)
+        if row is not None and not privacy.may_see_text(request.user):
+            self.hide_text(row)
+        return row
+
+    def get_changelist_instance(self, request: Any) -> Any:
+        changelist = super().get_changelist_instance(request)
+        if not privacy.may_see_text(request.user):
+            changelist.result_list = list(changelist.result_list)
+            for row in changelist.result_list:
+                self.hide_text(row)
+        return changelist
 
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
         return False

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Q
 from rest_framework import serializers
 
+from queueops.audit import REASON_CHARACTERS
 from queueops.jobs import Lane
 from queueops.models import DeadLetter, DeadLetterQuerySet
 
@@ -143,6 +144,16 @@ class RetriedManySerializer(RetriedSerializer):
     remaining = serializers.IntegerField(help_text="How many still match; call again to retry the next of them.")
 
 
+class ReasonSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(
+        required=False, allow_blank=True, max_length=REASON_CHARACTERS, help_text="Why, for the audit log."
+    )
+
+    @property
+    def why(self) -> str:
+        return str(self.validated_data.get("reason", ""))
+
+
 class DeadLetterFilters(serializers.Serializer[Any]):
     """Which dead letters: all that match every filter given. An unknown name is refused, for a misspelt filter
     would otherwise mean "all"."""
@@ -164,7 +175,7 @@ class DeadLetterFilters(serializers.Serializer[Any]):
 
     def apply(self, letters: DeadLetterQuerySet) -> DeadLetterQuerySet:
         """The letters that the validated filters leave."""
-        filters = dict(self.validated_data)
+        filters = {name: value for name, value in self.validated_data.items() if name != "reason"}
         condition = Q()
         if (cause := filters.pop("cause", None)) is not None:
             condition &= _by_cause(cause)
@@ -173,6 +184,14 @@ class DeadLetterFilters(serializers.Serializer[Any]):
         if (since := filters.pop("since", None)) is not None:
             condition &= Q(created_at__gte=since)
         return letters.filter(condition, **filters)
+
+
+class RetryFilters(ReasonSerializer, DeadLetterFilters):
+    """Which dead letters to retry, and why."""
+
+    def as_given(self) -> dict[str, str]:
+        """The filters as texts, for the audit log."""
+        return {name: str(value) for name, value in self.validated_data.items() if name != "reason"}
 
 
 def _by_cause(cause: str) -> Q:

@@ -14,10 +14,10 @@ from queueops.templatetags.queue_console import duration, megabytes, millisecond
 
 def view(snapshot: dict[str, Any]) -> RenderableType:
     """Everything in the snapshot, the wrong in red."""
-    return Group(_headline(snapshot), _lanes(snapshot), _ledger(snapshot), _latency(snapshot), *_workers(snapshot))
+    return Group(headline(snapshot), lanes(snapshot), ledger(snapshot), latency(snapshot), *workers(snapshot))
 
 
-def _headline(snapshot: dict[str, Any]) -> Text:
+def headline(snapshot: dict[str, Any]) -> Text:
     rate, redis = snapshot["processing_rate"], snapshot["redis"]
     return Text(
         f"mode {snapshot['mode']} · {number(rate['per_minute'])} completed in the last minute, "
@@ -27,7 +27,7 @@ def _headline(snapshot: dict[str, Any]) -> Text:
     )
 
 
-def _lanes(snapshot: dict[str, Any]) -> Table:
+def lanes(snapshot: dict[str, Any]) -> Table:
     table = Table("lane", title="Lanes", title_justify="left")
     for name in ("waiting", "oldest", "active", "retrying", "dead"):
         table.add_column(name, justify="right")
@@ -38,7 +38,7 @@ def _lanes(snapshot: dict[str, Any]) -> Table:
     return table
 
 
-def _ledger(snapshot: dict[str, Any]) -> Table:
+def ledger(snapshot: dict[str, Any]) -> Table:
     table = Table(title="Ledger", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -47,7 +47,7 @@ def _ledger(snapshot: dict[str, Any]) -> Table:
     return table
 
 
-def _latency(snapshot: dict[str, Any]) -> Table:
+def latency(snapshot: dict[str, Any]) -> Table:
     table = Table("latency, last hour", title="Latency", title_justify="left")
     for name in ("p50", "p95", "p99"):
         table.add_column(name, justify="right")
@@ -56,7 +56,7 @@ def _latency(snapshot: dict[str, Any]) -> Table:
     return table
 
 
-def _workers(snapshot: dict[str, Any]) -> list[RenderableType]:
+def workers(snapshot: dict[str, Any]) -> list[RenderableType]:
     table = Table("worker", "state", "lanes", "in flight", "heartbeat", title="Workers", title_justify="left")
     for worker in snapshot["workers"]:
         table.add_row(

@@ -14,11 +14,12 @@ pytestmark = pytest.mark.django_db
 
 LIST = "/admin/queueops/deadletter/"
 VIEW, RETRY, DISCARD = "queueops.view_deadletter", "queueops.retry_deadletter", "queueops.discard_deadletter"
+BULK, TEXT = "queueops.bulk_retry_deadletter", "queueops.see_text"
 
 
 @pytest.fixture
 def operator(client):
-    client.force_login(person(VIEW, RETRY, DISCARD))
+    client.force_login(person(VIEW, RETRY, BULK, DISCARD, TEXT))
     return client
 
 
@@ -187,7 +188,7 @@ def test_what_is_handled_already_is_left_alone(operator):
 @pytest.mark.parametrize(("action", "permission"), [("retry", RETRY), ("discard", DISCARD)])
 def test_each_action_needs_its_own_permission(client, action, permission):
     letter = dead("e1")
-    others = {VIEW, RETRY, DISCARD} - {permission}
+    others = {VIEW, RETRY, DISCARD} - {permission}  # BULK is for many: see test_admin_permissions
     client.force_login(person(*others))
 
     assert client.post(f"{LIST}{letter.pk}/{action}/").status_code == 403

@@ -14,11 +14,12 @@ from tests.queueops.letters import dead, row
 pytestmark = pytest.mark.django_db
 
 READ, RETRY = "queueops.view_deadletter", "queueops.retry_deadletter"
+BULK = "queueops.bulk_retry_deadletter"
 
 
 @pytest.fixture
 def operator(client):
-    client.force_login(person(READ, RETRY))
+    client.force_login(person(READ, RETRY, BULK))
     return client
 
 

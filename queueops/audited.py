@@ -1,0 +1,53 @@
+"""Admin pages whose every change goes into the audit log, and that show what the log has about their object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from queueops import audit
+from queueops.audit import CONSOLE, Act, By
+
+VIEW_LOG = "queueops.view_auditentry"
+
+
+class AuditedAdmin(ModelAdmin):  # type: ignore[misc] # Unfold ships no types
+    """Add, change and delete are recorded in the transaction that does them: which fields, not what was in them."""
+
+    change_form_outer_after_template = "queueops/audit_trail.html"
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        self._record(request, "add", [obj], message)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        self._record(request, "change", [obj], message)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Iterable[models.Model]) -> Any:
+        self._record(request, "delete", list(queryset), [])
+        return super().log_deletions(request, queryset)
+
+    def _record(self, request: HttpRequest, action: str, rows: list[models.Model], message: Any) -> None:
+        audit.record(
+            Act(
+                by=By(request.user, CONSOLE, request.POST.get("reason", "")),
+                action=action,
+                kind=audit.kind_of(self.model),
+                targets=[(str(row.pk), str(row)) for row in rows],
+                details={"message": message} if message else {},
+            )
+        )
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        row = context.get("original")
+        trail = self.audit_trail(row) if row is not None and request.user.has_perm(VIEW_LOG) else []
+        return super().render_change_form(request, {**context, "audit_trail": trail}, *args, **kwargs)
+
+    def audit_trail(self, row: Any) -> list[Any]:
+        """The newest entries about the object of the page."""
+        return audit.trail(audit.kind_of(self.model), [row.pk])
