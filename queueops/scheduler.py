@@ -1,10 +1,13 @@
-"""RQ's scheduler, which puts due retries back into their lanes; here it ends with the worker that started it."""
+"""RQ's scheduler, which puts due retries back into their lanes; here it lives exactly as long as its worker."""
 
 from __future__ import annotations
 
 import os
+import signal
+import time
 from multiprocessing.process import BaseProcess
 
+from redis.exceptions import RedisError
 from rq.scheduler import RQScheduler
 
 
@@ -15,6 +18,29 @@ class LaneScheduler(RQScheduler):
         self._worker_pid = os.getpid()
         process: BaseProcess = super().start()
         return process
+
+    def work(self) -> None:
+        """RQ's own ends at the first error of Redis, and its locks keep every other from the lanes for a minute."""
+        self._install_signal_handlers()
+        while not self._stop_requested:
+            try:
+                self._turn()
+            except (RedisError, OSError) as error:
+                self.log.warning("action=scheduler_waits error=%s", error)
+            time.sleep(self.interval)
+        self.stop()
+
+    def _turn(self) -> None:
+        self.register_birth()
+        if self.should_reacquire_locks:
+            self.acquire_locks()
+        self.heartbeat()
+        self.enqueue_scheduled_jobs()
+
+    def _install_signal_handlers(self) -> None:
+        """In the new process: signals that reach it must not wake the worker's loop, whose pipe it inherits."""
+        signal.set_wakeup_fd(-1)
+        super()._install_signal_handlers()
 
     def heartbeat(self) -> None:
         """Called once a second. RQ's own goes on for ever, locks and all, when its worker was killed."""

@@ -55,7 +55,7 @@ COMMENTS = {Kind.COMMENT: ("comments", "FEED"), Kind.LIVE_COMMENT: ("live_commen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What an event says. `kind` is the name that `Kind` or `NoticeKind` gives it; `payload` is a quick reply's."""
+    """What an event says. `kind` is the name that `Kind` or `NoticeKind` gives it; `payload` is that of a button."""
 
     kind: str
     account: str
@@ -75,9 +75,12 @@ class Made:
     form: dict[str, Any]
 
 
-def make(random: Random, kind: Kind | NoticeKind, account: str, at_ms: int) -> Made:
-    """A new event of this kind on this account; `at_ms` is when it happened, in milliseconds since 1970."""
-    person = f"7{crc32(account.encode()) % 10**9:09d}{random.randrange(PEOPLE_PER_ACCOUNT):06d}"
+def make(random: Random, kind: Kind | NoticeKind, account: str, at_ms: int, person: str = "") -> Made:
+    """A new event of this kind on this account; `at_ms` is when it happened, in milliseconds since 1970.
+
+    Without a `person` one of the account's PEOPLE_PER_ACCOUNT.
+    """
+    person = person or f"7{crc32(account.encode()) % 10**9:09d}{random.randrange(PEOPLE_PER_ACCOUNT):06d}"
     content = Content(kind=kind.value, account=account, person=person, source_id="")
     if kind in COMMENTS:
         return _comment(random, Kind(kind), content)
@@ -106,6 +109,10 @@ def _messaging(random: Random, kind: Kind | NoticeKind, content: Content, at_ms:
         form["read"] = {"mid": content.source_id}
     elif kind is NoticeKind.REACTION:
         form["reaction"] = {"mid": content.source_id, "action": "react", "reaction": "love", "emoji": "\u2764\ufe0f"}
+    elif kind is Kind.POSTBACK:
+        title, payload = random.choice(QUICK_REPLIES)
+        content = replace(content, text=title, payload=payload)
+        form["postback"] = {"mid": content.source_id, "title": title, "payload": payload}
     else:
         content, form["message"] = _message(random, kind, content)
     return Made(content, "messaging", form)

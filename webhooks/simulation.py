@@ -12,7 +12,9 @@ from random import Random
 from automations.events import Kind, NoticeKind
 from webhooks.simulated_events import Content, Made, make
 
-DEFAULT_MIX = "dm=5,quick_reply=1,story_reply=1,story_mention=1,comment=10,live_comment=1,echo=2,read=2,reaction=1"
+DEFAULT_MIX = (
+    "dm=5,quick_reply=1,postback=1,story_reply=1,story_mention=1,comment=10,live_comment=1,echo=2,read=2,reaction=1"
+)
 BATCH_SHARE = 0.05
 MAX_BATCH = 8
 # Meta delivers again soon or late: among so many of the newest events.
@@ -22,6 +24,7 @@ REDELIVERED_AMONG = 500
 KINDS: dict[str, Kind | NoticeKind] = {
     "dm": Kind.MESSAGE,
     "quick_reply": Kind.QUICK_REPLY,
+    "postback": Kind.POSTBACK,
     "story_reply": Kind.STORY_REPLY,
     "story_mention": Kind.STORY_MENTION,
     "comment": Kind.COMMENT,
@@ -70,11 +73,11 @@ def bodies(
     for _ in range(count) if count is not None else counter():
         if recent and random.random() < duplicates:
             again = random.choice(recent)
-            yield _body([replace(again, content=replace(again.content, is_duplicate=True))], now_ms())
+            yield body_of([replace(again, content=replace(again.content, is_duplicate=True))], now_ms())
         else:
             made = _fresh(random, mix, accounts, now_ms())
             recent += made
-            yield _body(made, now_ms())
+            yield body_of(made, now_ms())
 
 
 def _fresh(random: Random, mix: Mapping[str, int], accounts: Sequence[str], now: int) -> list[Made]:
@@ -84,8 +87,11 @@ def _fresh(random: Random, mix: Mapping[str, int], accounts: Sequence[str], now:
     return [make(random, KINDS[name], random.choice(accounts), now - random.randrange(100, 2000)) for name in names]
 
 
-def _body(made: Sequence[Made], now: int) -> Generated:
-    """One entry for each account and shape. Its time is that of sending: seconds for changes, else milliseconds."""
+def body_of(made: Sequence[Made], now: int) -> Generated:
+    """One entry for each account and shape. Its time is that of sending: seconds for changes, else milliseconds.
+
+    `now` is in milliseconds since 1970.
+    """
     entries: dict[tuple[str, str], list[Made]] = {}
     for each in made:
         entries.setdefault((each.content.account, each.shape), []).append(each)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -32,12 +33,55 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = 30.0
 
 
+class Parts:
+    """The processes by name: `graph`, `worker`, `web`."""
+
+    def __init__(self, commands: dict[str, list[str]], environment: dict[str, str], folder: Path) -> None:
+        self._commands = commands
+        self._environment = environment
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                self._commands[name], cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def kill(self, name: str) -> None:
+        self._processes[name].kill()
+        self._processes.pop(name).wait()
+
+    def stop(self, name: str) -> int:
+        """Tell it to stop, and wait; the exit code."""
+        self._processes[name].terminate()
+        try:
+            return self._processes[name].wait(SECONDS)
+        finally:
+            self.kill(name)
+
+    def end(self) -> None:
+        for name in reversed(list(self._processes)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop(name)
+
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Until then; fails with what a part said that ended by itself."""
+        deadline = time.monotonic() + SECONDS
+        while not ready():
+            for name, process in self._processes.items():
+                assert process.poll() is None, (self._folder / f"{name}.log").read_text(errors="replace")[-3000:]
+            assert time.monotonic() < deadline, "not ready in time"
+            time.sleep(0.02)
+
+
 @dataclass(frozen=True)
 class Stack:
-    """Where its parts listen."""
+    """Where its parts listen, and the parts themselves."""
 
     web: str
     graph: str
+    parts: Parts
 
     def post(self, body: bytes, signature: str | None = None) -> tuple[int, dict[str, Any]]:
         """Deliver a body as Meta does; status and answer."""
@@ -88,6 +132,15 @@ class Stack:
         _json(urllib.request.Request(f"{self.graph}/_fake/received", method="DELETE"))
         _json(urllib.request.Request(f"{self.graph}/_fake/faults", method="DELETE"))
 
+    def restart(self, name: str) -> None:
+        """Start `web` or `worker` again, and wait until it is there."""
+        seen = set(connections.client().smembers("rq:workers"))
+        self.parts.start(name)
+        if name == "web":
+            self.parts.wait(lambda: _up(f"{self.web}/healthz"))
+        else:
+            self.parts.wait(lambda: bool(set(connections.client().smembers("rq:workers")) - seen))
+
     def fault(self, **fault: Any) -> None:
         """Script the fake Graph API."""
         body = json.dumps([fault]).encode()
@@ -127,22 +180,22 @@ def running(**env: str) -> Iterator[Stack]:
     connections.client().flushall()
     demo.seed()
     manage = [sys.executable, "-W", "ignore", "manage.py"]
-    commands = [
-        [*manage, "fake_graph", "--port", graph.rsplit(":", 1)[1], "--latency-ms", "1"],
-        [*manage, "rqworker", *settings.LANES],
-        [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"],
-    ]
-    with contextlib.ExitStack() as cleanup:
-        processes: list[Any] = []
-        for command in commands:
-            log = cleanup.enter_context((Path("/tmp") / f"cad-stack-{os.getpid()}-{len(processes)}.log").open("w+b"))
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-            processes.append((process, log))
-        cleanup.callback(_end, processes)
-        _wait(lambda: _up(f"{graph}/_fake/received"), processes)
-        _wait(lambda: _up(f"{web}/healthz"), processes)
-        _wait(lambda: bool(connections.client().exists("rq:workers")), processes)
-        yield Stack(web, graph)
+    commands = {
+        "graph": [*manage, "fake_graph", "--port", graph.rsplit(":", 1)[1], "--latency-ms", "1"],
+        "worker": [*manage, "rqworker", *settings.LANES],
+        "web": [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"],
+    }
+    with tempfile.TemporaryDirectory(prefix="cad-stack-") as folder:
+        parts = Parts(commands, environment, Path(folder))
+        try:
+            for name in commands:
+                parts.start(name)
+            parts.wait(lambda: _up(f"{graph}/_fake/received"))
+            parts.wait(lambda: _up(f"{web}/healthz"))
+            parts.wait(lambda: bool(connections.client().exists("rq:workers")))
+            yield Stack(web, graph, parts)
+        finally:
+            parts.end()
     Automation.objects.all().delete()
     Event.objects.all().delete()
     Workspace.objects.all().delete()
@@ -154,25 +207,3 @@ def _up(url: str) -> bool:
         return _json(urllib.request.Request(url))[0] == 200
     except (urllib.error.URLError, OSError, json.JSONDecodeError) as error:
         return isinstance(error, json.JSONDecodeError)
-
-
-def _wait(ready: Callable[[], bool], processes: list[Any]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not ready():
-        for process, log in processes:
-            log.seek(0)
-            assert process.poll() is None, log.read().decode(errors="replace")[-3000:]
-        assert time.monotonic() < deadline, "not ready in time"
-        time.sleep(0.02)
-
-
-def _end(processes: list[Any]) -> None:
-    for process, _ in reversed(processes):
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    for _, log in processes:
-        Path(log.name).unlink()

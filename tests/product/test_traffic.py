@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from io import StringIO
 
 from django.core.management import call_command
 
 from automations.models import Event
+from chatautodm.drill import expected
 from queueops import deadletters
 from queueops.models import DeadLetter
 from tests.product.stack import Stack
-from tests.product.test_payload_calls import LINK, OFFER, SHOP, STUDIO
+from tests.product.test_payload_calls import SHOP, STUDIO
 from tests.servers import APP_SECRET
 from webhooks import simulation
 from webhooks.simulated_events import Content
 
 SEED = 20261121
 POSTS = 1000
-ON_ITS_WAY = "On its way: https://example.com/offer"
-PRICES = "Our prices: https://example.com/prices"
-
-
-def answers(content: Content) -> list[tuple[str, str]]:
-    """What the demo rules ask for, written down a second time and more simply: (whom or what, text)."""
-    said = set(re.findall(r"\w+", content.text.lower()))
-    to_person, to_comment = (content.person, content.source_id)
-    if content.kind == "message":
-        if said & {"hello", "hi"}:
-            return [(to_person, "Hi! Want the link?")]
-        return [(to_person, OFFER)] if said & {"link", "price"} else []
-    if content.kind == "quick_reply":
-        return [(to_person, ON_ITS_WAY)] if content.payload == "FLOW_42_STEP_2_YES" else []
-    if content.kind == "story_reply":
-        return [(to_person, PRICES)] if "price" in said else []
-    if content.kind == "story_mention":
-        return [(to_person, "Thanks for the mention!")]
-    if content.kind == "comment" and said & {"link", "price"}:
-        return [(to_comment, LINK), (to_comment, "Sent you a DM!")]
-    return [(to_comment, LINK)] if content.kind == "live_comment" and "link" in said else []
 
 
 def made(stack: Stack) -> Counter[tuple[str, str]]:
@@ -76,17 +55,13 @@ def test_of_a_thousand_mixed_webhooks_every_expected_call_is_made_once(stack):
 
     counts = stack.settle()
 
-    expected = Counter(call for content in contents if not content.is_duplicate for call in answers(content))
-    assert made(stack) == expected
-    assert len(expected) > POSTS / 3
+    wanted = Counter(call for content in contents if not content.is_duplicate for call in expected.calls(content))
+    assert made(stack) == wanted
+    assert len(wanted) > POSTS / 3
     assert counts.as_json()["unexplained"] == 0
     assert counts.received == len(contents)
-    assert counts.duplicate == sum(content.is_duplicate for content in contents if not is_notice(content))
+    assert counts.duplicate == sum(content.is_duplicate for content in contents if content.kind not in expected.NOTICES)
     assert counts.completed == Event.objects.count()
-
-
-def is_notice(content: Content) -> bool:
-    return content.kind in {"echo", "read", "reaction"}
 
 
 def test_an_outage_of_metas_ends_in_dead_letters_that_can_be_retried(stack):
