@@ -10,6 +10,7 @@ from statistics import median
 from redis.asyncio import Redis as AsyncRedis
 
 from automations.matching import CONTAINS, Rule, RuleSet, Subject
+from bench import pages
 from bench.results import Row, alternate
 from bench.servers import Servers
 from bench.worker import fill
@@ -20,11 +21,12 @@ CLAIMS = 5
 SLOTS = 100
 FEW_WAITING = 1_000
 FEW_RULES, MANY_RULES = 10, 10_000
+FEW_ROWS = 1_000
 TEXT = "hello, could you send me the link to the blue one, please? keyword7"
 
 
 def measure(servers: Servers, pairs: int, quick: bool) -> list[Row]:
-    """Claiming among many waiting jobs, and matching among many rules."""
+    """Claiming among many waiting jobs, matching among many rules, and the console with many rows."""
     many_waiting = 50_000 if quick else 1_000_000
     few = [_claim(servers, FEW_WAITING) for _ in range(pairs)]
     fill("noop", many_waiting)
@@ -50,6 +52,26 @@ def measure(servers: Servers, pairs: int, quick: bool) -> list[Row]:
             target=0.25,  # log 10 / log 10,000
             lower_is_better=True,
         ),
+        *_pages(servers, 20_000 if quick else 1_000_000),
+    ]
+
+
+def _pages(servers: Servers, many_rows: int) -> list[Row]:
+    pages.fill(servers, FEW_ROWS)
+    few = pages.measure(pages.PAGES)
+    pages.fill(servers, many_rows)
+    many = pages.measure(pages.PAGES)
+    pages.empty(servers)
+    return [
+        Row(
+            measure=f"console page “{page}”, {many_rows:,} rows",
+            unit="ms",
+            ours=(many[page],),
+            peer=(few[page],),
+            peer_name=f"ours, {FEW_ROWS:,} rows",
+            lower_is_better=True,
+        )
+        for page in pages.PAGES
     ]
 
 

@@ -146,8 +146,11 @@ def _set_environment(servers: Servers) -> None:
         DATABASE_URL=servers.postgres,
         INSTAGRAM_APP_SECRET=APP_SECRET,
         INSTAGRAM_VERIFY_TOKEN="bench",  # noqa: S106
-        # What comes in in a minute is what is measured here, not a flood to be put off.
+        # How much comes in and goes out in a minute is what is measured here, not how it is limited.
         QUEUE_MAX_WEBHOOKS_PER_MINUTE="0",
+        PACING_MESSAGES_PER_SECOND="0",
+        PACING_MEDIA_PER_SECOND="0",
+        PACING_PRIVATE_REPLIES_PER_HOUR="0",
         QUEUE_CONCURRENCY="200",
         WEB_CONCURRENCY="2",
         DJANGO_SETTINGS_MODULE="chatautodm.settings",

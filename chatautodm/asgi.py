@@ -1,4 +1,4 @@
-"""ASGI: `chatautodm.asgi.application`. The webhook's path takes the fast door, everything else goes to Django."""
+"""ASGI: `chatautodm.asgi.application`. The webhook's path takes its own door, everything else goes to Django."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from webhooks.asgi import Receive, Scope, Send, instagram
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatautodm.settings")
 django = get_asgi_application()
 
-WEBHOOK_PATHS = frozenset({"/api/webhooks/instagram", "/api/webhooks/instagram/"})
+# Only now: the database tier's models need Django to be set up.
+from queueops import loops  # noqa: E402
+from webhooks.asgi import PATHS, Receive, Scope, Send, instagram  # noqa: E402
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Every connection of the web server, and its start and stop."""
-    if scope["type"] == "http" and scope["path"] in WEBHOOK_PATHS:
+    if scope["type"] == "http" and scope["path"] in PATHS:
         await instagram(scope, receive, send)
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
@@ -25,9 +25,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    """Nothing is opened before the first request needs it: say so, so that the server need not guess."""
+    """Nothing is opened before the first request needs it; all of it is closed when the last one is answered."""
     while True:
         message = await receive()
+        is_end = message["type"] == "lifespan.shutdown"
+        if is_end:
+            await loops.close_all()
         await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
+        if is_end:
             return

@@ -2,174 +2,131 @@
 
 The step is one Lua script over all jobs of all batches that are waiting at that moment (group commit): with
 `appendfsync always` one fsync then serves every request that came in meanwhile. Two doors, one script: `dispatch` for
-the event loop of the ASGI edge, `dispatch_sync` for Django's view.
+an event loop (`dispatch_soon` for callers that are no coroutine), `dispatch_sync` for a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import zlib
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, NamedTuple
 
-import orjson
-from django.conf import settings
-from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
-from queueops import connections
-from queueops.jobs import Batch, Job, Receipt
-from queueops.keys import new_id
-from queueops.loops import PerLoop
+from queueops import connections, replicas
+from queueops.connections import PATIENCE_SECONDS
+from queueops.embedded import EmbeddedValkeyError
+from queueops.jobs import Batch, Receipt
+from queueops.loops import PerLoop, cancel
+from queueops.taking import (
+    KEPT_BYTES,
+    KEPT_KEY,
+    KEPT_LENGTH,
+    RQ_RETRIES_LEFT,
+    TAKE,
+    VIP_KEY,
+    Prepared,
+    encode,
+    prepare,
+    receipts,
+    script_args,
+)
+from queueops.wire import Wire, open_wire
 
-VIP_KEY = "cad:vip"  # tenants whose jobs go one lane up
-KEPT_KEY = "cad:kept"  # a stream of what nobody could use, for the console
-KEPT_LENGTH = 1000
-KEPT_BYTES = 1_048_576
+__all__ = [
+    "KEPT_BYTES",
+    "KEPT_KEY",
+    "KEPT_LENGTH",
+    "RQ_RETRIES_LEFT",
+    "VIP_KEY",
+    "Full",
+    "Unavailable",
+    "dispatch",
+    "dispatch_soon",
+    "dispatch_sync",
+    "encode",
+    "set_vip",
+]
+
 JOBS_A_CALL = 2000  # keeps one script call at some 20 ms
-
-# RQ's own cleanup (any stock worker, any page of django-rq) gives a job whose worker died back to its lane only while
-# it has retries left, and fails it otherwise. How often a job may fail is our runner's business (queueops.retry).
-RQ_RETRIES_LEFT = 1_000_000
-
-TAKE = """
--- ARGV: now, dedup window in s, time-out in s, retries left, kept length, n,
---       n x (ignored name, count), n, n x (kept reason, bytes), n, n x (id, lane, raised lane, tenant, data, func)
--- Answers one character a job: 1 taken, 0 duplicate.
-local at = 5
-local function arg() at = at + 1; return ARGV[at] end
-local now, window, timeout, retries = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local ignored = 0
-for _ = 1, tonumber(arg()) do
-  local name, n = arg(), arg()
-  redis.call('HINCRBY', 'cad:ignored', name, n)
-  ignored = ignored + n
-end
-for _ = 1, tonumber(arg()) do
-  redis.call('XADD', 'cad:kept', 'MAXLEN', '~', ARGV[5], '*', 'at', now, 'reason', arg(), 'raw', arg())
-end
-local total = tonumber(arg())
-local answers, taken = {}, 0
-for i = 1, total do
-  local id, lane, raised, tenant, data, func = arg(), arg(), arg(), arg(), arg(), arg()
-  local key = 'rq:job:' .. id
-  -- The job itself remembers while it waits or runs, the mark for a short while after.
-  if redis.call('EXISTS', key) == 1 or not redis.call('SET', 'cad:seen:' .. id, '1', 'NX', 'EX', window) then
-    answers[i] = '0'
-  else
-    if tenant ~= '' and redis.call('SISMEMBER', 'cad:vip', tenant) == 1 then lane = raised end
-    redis.call('HSET', key, 'created_at', now, 'enqueued_at', now, 'data', data, 'origin', lane, 'status', 'queued',
-      'timeout', timeout, 'result_ttl', '0', 'failure_ttl', '-1', 'retries_left', retries, 'description', func,
-      'dispatched', '1')
-    redis.call('RPUSH', 'rq:queue:' .. lane, id)
-    answers[i] = '1'
-    taken = taken + 1
-  end
-end
-redis.call('SADD', 'rq:queues', 'rq:queue:high', 'rq:queue:default', 'rq:queue:low')
-redis.call('HINCRBY', 'cad:ledger', 'received', total + ignored)
-if total > taken then redis.call('HINCRBY', 'cad:ledger', 'duplicate', total - taken) end
-if ignored > 0 then redis.call('HINCRBY', 'cad:ledger', 'ignored', ignored) end
-return table.concat(answers)
-"""
+CALLS_UNDER_WAY = 2  # Redis works on one while the next is made; more would only make smaller groups
 
 
 class Unavailable(Exception):
     """No tier could take the batch; whether a part of it was kept is unknown, so the sender must send it again."""
 
 
-def encode(job: Job, receipt: dict[str, Any]) -> bytes:
-    """RQ's `data` field: function, instance, args, kwargs, as RQ's JSONSerializer reads it."""
-    return orjson.dumps([job.func, None, [job.payload, receipt], {}])
+class Full(Unavailable):
+    """Redis works, and has no room: out of memory, or QUEUE_MAX_DEPTH jobs wait. Nothing of the batch was kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A batch with its jobs already encoded: what cannot be encoded fails its own caller and no other."""
+class Waiting(NamedTuple):
+    """A batch, and whom to tell."""
 
-    batch: Batch
-    job_args: list[Any]
-
-
-def prepare(batch: Batch) -> Prepared:
-    """Raises TypeError when a payload is not JSON."""
-    receipt = {"id": str(new_id()), "at": datetime.now(UTC).isoformat()}
-    args: list[Any] = []
-    for job in batch.jobs:
-        args += (job.id, job.lane.value, job.lane.raised.value, job.tenant, encode(job, receipt), job.func)
-    return Prepared(batch, args)
-
-
-def _script_args(group: Sequence[Prepared]) -> list[Any]:
-    ignored: Counter[str] = Counter()
-    for prepared in group:
-        ignored.update(prepared.batch.ignored)
-    kept = [item for prepared in group for item in prepared.batch.kept]
-    args: list[Any] = [
-        datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        settings.QUEUE_DEDUP_WINDOW_SECONDS,
-        settings.QUEUE_JOB_TIMEOUT_SECONDS,
-        RQ_RETRIES_LEFT,
-        KEPT_LENGTH,
-        len(ignored),
-    ]
-    for name, n in ignored.items():
-        args += (name, n)
-    args.append(len(kept))
-    for reason, raw in kept:
-        args += (reason, zlib.compress(raw[:KEPT_BYTES]))
-    args.append(sum(len(prepared.batch.jobs) for prepared in group))
-    for prepared in group:
-        args += prepared.job_args
-    return args
-
-
-def _receipts(group: Sequence[Prepared], answers: bytes) -> list[Receipt]:
-    receipts = []
-    start = 0
-    for batch in (prepared.batch for prepared in group):
-        end = start + len(batch.jobs)
-        accepted = answers[start:end].count(b"1")
-        receipts.append(Receipt(accepted, len(batch.jobs) - accepted, sum(batch.ignored.values())))
-        start = end
-    return receipts
+    prepared: Prepared
+    receipt: asyncio.Future[Receipt]
 
 
 class GroupCommit:
-    """Gathers the batches of concurrent requests into one script call; the next goes out when the last is back."""
+    """Gathers what comes while CALLS_UNDER_WAY script calls are under way into the next one."""
 
-    def __init__(self, redis: AsyncRedis) -> None:
-        self._take = redis.register_script(TAKE)
-        self._waiting: list[tuple[Prepared, asyncio.Future[Receipt]]] = []
-        self._committing: asyncio.Task[None] | None = None
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Waiting] = []
+        self._wire: Wire | None = None
+        self._opening: asyncio.Task[None] | None = None
 
-    async def submit(self, batch: Batch) -> Receipt:
-        """Keep the batch. Raises Unavailable, or TypeError when a payload is not JSON."""
-        prepared = prepare(batch)
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append((prepared, future))
-        if self._committing is None or self._committing.done():
-            self._committing = asyncio.create_task(self._commit_all())
-        return await future
+    def submit(self, batch: Batch) -> asyncio.Future[Receipt]:
+        """Keep the batch; the future fails with Unavailable. Raises TypeError when a payload is not JSON."""
+        waiting = Waiting(prepare(batch), self._loop.create_future())
+        self._waiting.append(waiting)
+        self._send()
+        return waiting.receipt
 
-    async def _commit_all(self) -> None:
-        while self._waiting:
+    def _send(self) -> None:
+        if self._wire is None or not self._wire.is_open:
+            if self._opening is None:
+                self._opening = self._loop.create_task(self._open())
+            return
+        while self._waiting and self._wire.under_way < CALLS_UNDER_WAY:
             group = self._next_group()
-            try:
-                receipts = await self._commit([prepared for prepared, _ in group])
-            except (RedisError, OSError) as error:
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(Unavailable(str(error)))
-                continue
-            for (_, future), receipt in zip(group, receipts, strict=True):
+            args = script_args([waiting.prepared for waiting in group])
+            self._wire.run(TAKE, args, partial(self._answered, group), replicas.wanted())
+
+    def _answered(self, group: list[Waiting], answer: Any) -> None:
+        if isinstance(answer, RedisError):
+            if isinstance(answer, ReadOnlyError) and self._wire is not None:
+                self._wire.close()  # its master has become a replica: the next one goes to the new master
+            _fail(group, answer)
+            self._fail_waiting_too(answer)
+        else:
+            found = receipts([waiting.prepared for waiting in group], answer)
+            for (_, future), receipt in zip(group, found, strict=True):
                 if not future.done():  # the client may have gone away; its batch is kept all the same
                     future.set_result(receipt)
+        if self._waiting:
+            self._send()
 
-    def _next_group(self) -> list[tuple[Prepared, asyncio.Future[Receipt]]]:
+    def _fail_waiting_too(self, error: RedisError) -> None:
+        """With the connection lost, those that gathered meanwhile need not wait for a second time-out."""
+        if self._wire is None or not self._wire.is_open:
+            waiting, self._waiting = self._waiting, []
+            _fail(waiting, error)
+
+    async def _open(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                self._wire = await open_wire(connections.async_client(), PATIENCE_SECONDS)
+        except (RedisError, OSError, EmbeddedValkeyError) as error:
+            waiting, self._waiting = self._waiting, []
+            _fail(waiting, error)
+            return
+        finally:
+            self._opening = None
+        self._send()
+
+    def _next_group(self) -> list[Waiting]:
         size = n = 0
         while n < len(self._waiting) and (n == 0 or size + self._size(n) <= JOBS_A_CALL):
             size += self._size(n)
@@ -178,14 +135,39 @@ class GroupCommit:
         return group
 
     def _size(self, n: int) -> int:
-        return len(self._waiting[n][0].batch.jobs)
+        batch = self._waiting[n].prepared.batch
+        return len(batch.jobs) + len(batch.heard)
 
-    async def _commit(self, group: Sequence[Prepared]) -> list[Receipt]:
-        answers = await self._take(args=_script_args(group))
-        return _receipts(group, answers)
+    async def close(self) -> None:
+        """Close the connection; whoever still waits is told Unavailable."""
+        if self._opening is not None:
+            await cancel(self._opening)
+        waiting, self._waiting = self._waiting, []
+        _fail(waiting, RedisError("this process is ending"))
+        if self._wire is not None:
+            self._wire.close()
 
 
-_group_commit = PerLoop(lambda: GroupCommit(connections.async_client()))
+def _fail(group: Iterable[Waiting], error: Exception) -> None:
+    for waiting in group:
+        if not waiting.receipt.done():
+            waiting.receipt.set_exception(_unavailable(error))
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    words = str(error)
+    return Full(words) if isinstance(error, OutOfMemoryError) or words.startswith("FULL") else Unavailable(words)
+
+
+_group_commit = PerLoop(GroupCommit, GroupCommit.close)
+
+
+def dispatch_soon(batch: Batch) -> asyncio.Future[Receipt]:
+    """Keep the batch together with those of concurrent callers on this loop; the future may fail with Unavailable.
+
+    Raises TypeError when a payload is not JSON.
+    """
+    return _group_commit().submit(batch)
 
 
 async def dispatch(batch: Batch) -> Receipt:
@@ -193,18 +175,17 @@ async def dispatch(batch: Batch) -> Receipt:
 
     Raises Unavailable, or TypeError when a payload is not JSON.
     """
-    return await _group_commit().submit(batch)
+    return await dispatch_soon(batch)
 
 
 def dispatch_sync(batch: Batch) -> Receipt:
     """Keep the batch, from a thread. Raises Unavailable, or TypeError when a payload is not JSON."""
     group = [prepare(batch)]
     try:
-        redis = connections.client()
-        answers = redis.register_script(TAKE)(args=_script_args(group))
-    except (RedisError, OSError) as error:
-        raise Unavailable(str(error)) from error
-    return _receipts(group, answers)[0]
+        answers = replicas.run(connections.client(), TAKE.text, script_args(group))
+    except (RedisError, OSError, EmbeddedValkeyError) as error:
+        raise _unavailable(error) from error
+    return receipts(group, answers)[0]
 
 
 def set_vip(tenant: str, is_vip: bool) -> None:

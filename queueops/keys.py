@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import uuid
 
-from uuid_utils import compat
+from uuid_utils import compat, uuid7
 
 
 def new_id() -> uuid.UUID:
     """A UUIDv7: later ones sort after earlier ones, to the millisecond."""
     return compat.uuid7()
+
+
+def new_id_text() -> str:
+    """The same as text, for a fraction of what it costs to make a `uuid.UUID` first."""
+    return str(uuid7())

@@ -18,7 +18,7 @@ from queueops.checks import WITHOUT_EFFECT
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 PACKAGES = ("chatautodm", "webhooks", "automations", "queueops")
-SETTINGS = ROOT / "chatautodm/settings.py"
+SETTINGS = [ROOT / "chatautodm/settings.py", ROOT / "chatautodm/environment.py"]
 
 NOT_ACTED_ON = "(not acted on yet)"
 NOT_READ = "(not read yet)"
@@ -48,7 +48,8 @@ def sources() -> list[Path]:
 @cache
 def readers() -> set[str]:
     """`os.environ.get`, and the functions of the settings that read the variable they are given the name of."""
-    functions = [node for node in ast.walk(ast.parse(SETTINGS.read_text())) if isinstance(node, ast.FunctionDef)]
+    nodes = (node for path in SETTINGS for node in ast.walk(ast.parse(path.read_text())))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
     return {"os.environ.get", *(one.name for one in functions if "os.environ.get(name" in ast.unparse(one))}
 
 

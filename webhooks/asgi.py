@@ -1,19 +1,25 @@
-"""The webhook's fast door: plain ASGI for this one path, without Django's request (docs/adr/0002-the-asgi-edge.md)."""
+"""The webhook as plain ASGI, without Django's request (docs/adr/0002-the-asgi-edge.md).
+
+`webhooks.protocol` answers the plain POST without even this; it is the door for the rest, and for other servers.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from queueops import metrics
-from queueops.dispatch import Unavailable, dispatch
+from queueops.dispatch import Unavailable
+from queueops.tiers import dispatch
 from webhooks import answers, intake
 from webhooks.answers import Answer
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+PATHS = frozenset({"/api/webhooks/instagram", "/api/webhooks/instagram/"})
 
 
 class Disconnected(Exception):
@@ -39,7 +45,7 @@ async def _post(scope: Scope, receive: Receive) -> Answer:
     try:
         body = await _body(scope, receive)
         read_at = time.perf_counter()
-        batch = intake.admit(body, _header(scope, b"x-hub-signature-256"))
+        batch = intake.admit(body, header(scope["headers"], b"x-hub-signature-256"))
         receipt = await dispatch(batch)
     except (intake.Unsigned, intake.TooLarge, Unavailable) as error:
         return answers.refused(error)
@@ -49,7 +55,7 @@ async def _post(scope: Scope, receive: Receive) -> Answer:
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
     """The whole body. Raises TooLarge as soon as it is known to be, and Disconnected."""
-    intake.check_size(_header(scope, b"content-length"))
+    intake.check_size(header(scope["headers"], b"content-length"))
     chunks: list[bytes] = []
     received = 0
     more = True
@@ -65,9 +71,9 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
-def _header(scope: Scope, name: bytes) -> bytes | None:
+def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """A header's value; one that came several times joined by commas, as WSGI servers do it."""
-    values = [value for key, value in scope["headers"] if key == name]
+    values = [value for key, value in headers if key == name]
     return b",".join(values) if values else None
 
 

@@ -10,7 +10,8 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from queueops import metrics
-from queueops.dispatch import Unavailable, dispatch_sync
+from queueops.dispatch import Unavailable
+from queueops.tiers import dispatch_sync
 from webhooks import answers, intake
 from webhooks.answers import Answer
 

@@ -245,6 +245,9 @@ def test_two_processes_that_start_together_make_up_one_secret(tmp_path):
         "environment.py",
     ):
         shutil.copy(project.BASE_DIR / "chatautodm" / name, tmp_path / "chatautodm")
+    (tmp_path / "queueops").mkdir()
+    for name in ("__init__.py", "sentinel.py"):
+        shutil.copy(project.BASE_DIR / "queueops" / name, tmp_path / "queueops")
     environment = {name: value for name, value in os.environ.items() if name not in {"SECRET_KEY", "DATABASE_URL"}}
     command = [sys.executable, "-c", "from chatautodm.settings import SECRET_KEY; print(SECRET_KEY)"]
     processes = [

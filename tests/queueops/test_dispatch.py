@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import zlib
 
@@ -113,14 +114,61 @@ def test_a_batch_of_a_thousand_is_taken_whole(redis):
     assert json.loads(redis.hget("rq:job:job-999", "data"))[2][0] == {"name": "job-999"}
 
 
-def test_a_dead_redis_is_said_to_be_unavailable(run):
+def test_a_dead_redis_is_said_to_be_unavailable_until_it_is_back(redis, run, monkeypatch):
+    async def submit() -> list[object]:
+        group = dispatch.GroupCommit()
+        monkeypatch.setattr(connections, "async_client", lambda: nobody)
+        refused = await asyncio.gather(
+            *(group.submit(Batch(jobs=(job(f"{n}"),))) for n in range(3)), return_exceptions=True
+        )
+        monkeypatch.undo()
+        receipt = await group.submit(Batch(jobs=(job("0"),)))
+        await group.close()
+        return [*refused, receipt]
+
     nobody = AsyncRedis.from_url("unix:///nowhere/valkey.sock", retry=Retry(NoBackoff(), 0))
+    *refused, receipt = run(submit())
+    assert [type(one) for one in refused] == [dispatch.Unavailable] * 3
+    assert receipt == Receipt(1, 0, 0)
 
-    async def submit() -> Receipt:
-        return await dispatch.GroupCommit(nobody).submit(Batch(jobs=(job("a"),)))
 
-    with pytest.raises(dispatch.Unavailable):
-        run(submit())
+def test_a_lost_connection_is_opened_anew_for_the_next_batch(redis, run):
+    async def submit() -> list[Receipt]:
+        first = await dispatch.dispatch(Batch(jobs=(job("a"),)))
+        redis.client_kill_filter(_type="normal", skipme=True)
+        with contextlib.suppress(dispatch.Unavailable):  # whether the loss was noticed before or after is chance
+            await dispatch.dispatch(Batch(ignored={"echo": 1}))
+        return [first, await dispatch.dispatch(Batch(jobs=(job("a"),)))]
+
+    assert run(submit()) == [Receipt(1, 0, 0), Receipt(0, 1, 0)]
+
+
+def test_it_is_told_to_whoever_waits_when_the_process_ends(redis, run):
+    async def submit() -> object:
+        group = dispatch.GroupCommit()
+        waiting = group.submit(Batch(jobs=(job("a"),)))
+        await group.close()
+        return (await asyncio.gather(waiting, return_exceptions=True))[0]
+
+    assert isinstance(run(submit()), dispatch.Unavailable)
+
+
+def test_redis_takes_no_more_than_it_may_hold(redis, run, settings):
+    settings.QUEUE_MAX_DEPTH = 2
+    assert dispatch.dispatch_sync(Batch(jobs=(job("a"), job("b", Lane.HIGH)))).accepted == 2
+
+    for full in (
+        lambda: dispatch.dispatch_sync(Batch(jobs=(job("c"),))),
+        lambda: run(dispatch.dispatch(Batch(jobs=(job("c"),)))),
+    ):
+        with pytest.raises(dispatch.Full):
+            full()
+    assert ledger.read(redis).received == 2
+
+
+def test_a_lane_that_rq_forgot_is_known_to_it_again(redis, put):
+    put("note", "a", lane=Lane.LOW)
+    assert redis.smembers("rq:queues") == {b"rq:queue:low"}
 
 
 def test_a_full_redis_is_said_to_be_unavailable_and_nothing_of_the_batch_is_half_done(redis):

@@ -1,4 +1,4 @@
-"""The two doors of the edge behind one face, so that every test can be asked of both."""
+"""The doors of the edge behind one face, so that every test can be asked of all of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django.test import Client
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from tests.servers import APP_SECRET
 from webhooks.asgi import instagram
+from webhooks.protocol import WebhookProtocol
 from webhooks.signature import sign
 
 PATH = "/api/webhooks/instagram"
@@ -45,7 +48,7 @@ class DjangoDoor:
 
 
 class AsgiDoor:
-    """The fast door, called as a server calls it."""
+    """The ASGI callable, called as a server calls it."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self.runner = runner
@@ -78,6 +81,86 @@ class AsgiDoor:
 
         self.runner.run(instagram({"type": "http", "path": PATH, **scope}, receive, send))
         return sent
+
+
+class ServerDoor:
+    """The web server's protocol on a real socket, with the ASGI callable behind it; one connection for a request."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self.runner = runner
+        self.web = runner.run(serve())
+
+    def request(
+        self, method: str, *, query: str = "", body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        raw = request(body, method=method, query=query, headers=headers)
+        return self.runner.run(self.web.ask(raw, method))
+
+    def close(self) -> None:
+        self.runner.run(self.web.close())
+
+
+def request(
+    body: bytes = b"",
+    *,
+    method: str = "POST",
+    path: str = PATH,
+    query: str = "",
+    headers: Mapping[str, str] | None = None,
+    version: str = "1.1",
+) -> bytes:
+    """A whole request as it goes over the wire."""
+    target = f"{path}?{query}" if query else path
+    lines = [f"{method} {target} HTTP/{version}", "Host: testserver"]
+    lines += [f"{name}: {value}" for name, value in {"Content-Length": len(body), **(headers or {})}.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+async def read_reply(reader: asyncio.StreamReader, method: str = "POST") -> Reply:
+    """The next answer. Raises asyncio.IncompleteReadError when the connection ends before it."""
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    length = 0 if method == "HEAD" else int(headers["content-length"])
+    return Reply(int(first.split()[1]), headers, await reader.readexactly(length))
+
+
+@dataclass(frozen=True)
+class Web:
+    """The protocol as uvicorn serves it, but for its clock and its signals."""
+
+    server: asyncio.Server
+    state: ServerState
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(*self.server.sockets[0].getsockname())
+
+    async def ask(self, raw: bytes, method: str = "POST") -> Reply:
+        """The answer to one request on a connection of its own."""
+        reader, writer = await self.connect()
+        try:
+            writer.write(raw)
+            return await read_reply(reader, method)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def close(self) -> None:
+        self.server.close()
+        for connection in list(self.state.connections):
+            connection.transport.abort()
+        await self.server.wait_closed()
+
+
+async def serve(**options: Any) -> Web:
+    """Serve on the running loop. `options` are uvicorn's."""
+    config = Config(instagram, http=WebhookProtocol, ws="none", log_config=None, access_log=False, **options)
+    config.load()
+    state = ServerState()
+    state.default_headers = [(b"date", b"Thu, 01 Jan 2026 00:00:00 GMT")]
+    server = await asyncio.get_running_loop().create_server(
+        lambda: WebhookProtocol(config, state, {}), "127.0.0.1", backlog=1024
+    )
+    return Web(server, state)
 
 
 def signed(body: bytes) -> dict[str, str]:

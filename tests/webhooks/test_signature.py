@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,11 @@ VECTORS = [
 def test_it_knows_the_published_signatures(secret: str, body: bytes, header: bytes):
     assert sign(body, secret).encode() == header
     assert verify(body, header, [secret])
+
+
+@given(body=st.binary(), secret=st.text(st.characters(exclude_categories=["Cs"]), max_size=100))
+def test_it_signs_as_the_standard_library_does(body: bytes, secret: str):
+    assert sign(body, secret) == "sha256=" + hmac.new(secret.encode(), body, "sha256").hexdigest()
 
 
 def test_it_takes_a_signature_by_any_of_the_secrets():
