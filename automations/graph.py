@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,27 +12,31 @@ from weakref import WeakKeyDictionary
 import aiohttp
 import orjson
 from django.conf import settings
+from multidict import istr
 from yarl import URL
 
 from automations.graph_errors import NO_ANSWER, NOT_SENT, TABLE, Ruling, Scope, Verdict, number, rule_on
+from automations.usage import APP_HEADER, BUSINESS_HEADER, stated_wait
 from queueops.errors import Cause
 
 MAX_ANSWER_BYTES = 65_536
-MAX_STATED_WAIT_SECONDS = 24 * 3600
 # A server that closes an idle connection just as we write on it leaves us not knowing; the less idle, the rarer.
 KEEPALIVE_SECONDS = 15.0
-# Counted in minutes (FACTS section 7). Read as text, since Meta's own sample repeats a key of the JSON.
-REGAIN_MINUTES = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d{1,6})')
+USAGE_HEADERS = (istr(BUSINESS_HEADER), istr(APP_HEADER))
 PATH = re.compile(r"[A-Za-z0-9_]+/[a-z_]+")
 TOKEN_LIKE = re.compile(r"\b(?:IG|EAA)[A-Za-z0-9_-]{20,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Sent. Both ids are "" when Meta answered 200 with a body nobody can read: it is sent all the same."""
+    """Sent. Both ids are "" when Meta answered 200 with a body nobody can read: it is sent all the same.
+
+    usage: the usage headers as they came (`automations.usage`), "" as long as Meta sends none.
+    """
 
     message_id: str
     recipient_id: str
+    usage: str = ""
 
 
 class GraphError(Exception):
@@ -81,7 +85,8 @@ class GraphClient:
     def __init__(self) -> None:
         connect, read = settings.GRAPH_CONNECT_TIMEOUT_SECONDS, settings.GRAPH_READ_TIMEOUT_SECONDS
         self._base = f"{settings.GRAPH_API_URL}/{settings.GRAPH_API_VERSION}"
-        self._timeout = aiohttp.ClientTimeout(total=connect + read, connect=connect, sock_read=read)
+        # No `total`, which costs a timer a call: an answer that comes in drops ends with the job's own time-out.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
         self._session: aiohttp.ClientSession | None = None
         self._closer: AsyncGenerator[None, None] | None = None
 
@@ -106,10 +111,11 @@ class GraphClient:
             raise GraphError(NO_ANSWER, message=_without(token, f"{type(error).__name__}: {error}")) from None
         answer = _as_object(content)
         if status >= 300 or answer.get("error"):
-            raise _refusal(status, answer, headers.get("X-Business-Use-Case-Usage", ""), body, token)
+            raise _refusal(status, answer, _usage(headers), body, token)
         return Answer(
             message_id=str(answer.get("message_id") or answer.get("id") or ""),
             recipient_id=str(answer.get("recipient_id") or ""),
+            usage=_usage(headers),
         )
 
     async def _open(self) -> aiohttp.ClientSession:
@@ -166,6 +172,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The body as far as it comes: once the status is known, a body cut short changes nothing about the outcome."""
     content = bytearray()
     try:
+        if response.content.is_eof():  # came with the headers, as a short answer does
+            return response.content.read_nowait()
         async for chunk in response.content.iter_any():
             content += chunk
             if len(content) > MAX_ANSWER_BYTES:
@@ -193,14 +201,12 @@ def _refusal(status: int, answer: dict[str, Any], usage: str, body: dict[str, An
         rule_on(status, error, private_reply), status, error, _without(token, str(error.get("message") or ""))
     )
     if refusal.scope is not Scope.CALL and refusal.verdict is Verdict.WAIT:
-        refusal.wait_seconds = _stated_wait(usage) or refusal.wait_seconds
+        refusal.wait_seconds = stated_wait(usage) or refusal.wait_seconds
     return refusal
 
 
-def _stated_wait(usage: str) -> float | None:
-    """Seconds until Meta lets calls through again, from X-Business-Use-Case-Usage; None when it states none."""
-    seconds = max((60.0 * int(minutes) for minutes in REGAIN_MINUTES.findall(usage)), default=0.0)
-    return min(seconds, MAX_STATED_WAIT_SECONDS) or None
+def _usage(headers: Mapping[str, str]) -> str:
+    return " ".join(headers[name] for name in USAGE_HEADERS if name in headers)
 
 
 def _without(token: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Cache invalidation, and nothing else: what was saved in the console is live in every process within a second."""
+"""What was saved in the console is live in every process within a second: caches forget, waiting events are told."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
+from django.utils import timezone
 from redis.exceptions import RedisError
 
 from automations.cache import EVERYTHING, publish_eviction
 from automations.models import Account, Automation, Workspace
+from automations.release import is_held, release
 from queueops import connections, dispatch
 
 TAKEN_FROM = "_taken_from"
+WAS_HELD = "_was_held"
 
 
 @receiver(pre_save, sender=Automation)
@@ -39,6 +42,19 @@ def automation_changed(sender: type[Automation], instance: Automation, **kwargs:
 @receiver([post_save, post_delete], sender=Workspace)
 def account_or_workspace_changed(sender: Any, instance: Account | Workspace, **kwargs: Any) -> None:
     transaction.on_commit(everything_changed)
+
+
+@receiver(pre_save, sender=Account)
+def account_about_to_change(sender: type[Account], instance: Account, **kwargs: Any) -> None:
+    """Note whether its events are waiting for it."""
+    before = Account.objects.filter(pk=instance.pk).values_list("status", "paused_until").first()
+    setattr(instance, WAS_HELD, before is not None and is_held(*before, timezone.now()))
+
+
+@receiver(post_save, sender=Account)
+def account_saved(sender: type[Account], instance: Account, **kwargs: Any) -> None:
+    if getattr(instance, WAS_HELD, False) and not is_held(instance.status, instance.paused_until, timezone.now()):
+        transaction.on_commit(partial(release, instance.instagram_id))
 
 
 def everything_changed() -> None:
