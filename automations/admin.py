@@ -7,18 +7,22 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.shortcuts import redirect
-from django.urls import path, reverse
+from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 from unfold.decorators import display
 
-from automations import trace
-from automations.forms import AccountForm, AutomationForm
+from automations import delivery_admin as delivery_admin
+from automations import pausing, trace
+from automations.forms import AccountForm, AutomationForm, PauseActionForm
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
 from automations.redaction import without_text
 from automations.wording import describe_actions
 from queueops import audit, privacy
+from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
+from queueops.forms import minutes_field
 from queueops.jobs import Lane
 from queueops.models import DeadLetter
 from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, one_line, two_lines
@@ -32,7 +36,6 @@ OUTCOME_LABELS = {
     "unconfirmed": "warning",
     "dead": "danger",
 }
-STATUS_LABELS = {"sent": "success", "sending": "info", "failed": "danger", "unconfirmed": "warning"}
 
 
 class LaneFilter(RadioFilter):
@@ -64,6 +67,8 @@ class AccountAdmin(AuditedAdmin):
     list_select_related = ("workspace",)
     search_fields = ("username", "instagram_id")
     autocomplete_fields = ("workspace",)
+    actions = ("pause_selected", "resume_selected")
+    action_form = PauseActionForm
     readonly_fields = ("token_is_set", "created_at")
     fieldsets = (
         (None, {"fields": ("workspace", "instagram_id", "username")}),
@@ -88,9 +93,27 @@ class AccountAdmin(AuditedAdmin):
     def state(self, account: Account) -> str:
         return account.get_status_display()
 
+    def has_pause_permission(self, request: Any) -> bool:
+        return bool(request.user.has_perm("automations.pause_account"))
+
+    @admin.action(description="Pause selected accounts", permissions=["pause"])
+    def pause_selected(self, request: Any, accounts: QuerySet[Account]) -> None:
+        minutes = minutes_field().clean(request.POST.get("minutes"))
+        n = pausing.pause(accounts, By(request.user, CONSOLE, request.POST.get("reason", "").strip()), minutes)
+        end = f" for {minutes} minutes" if minutes else ""
+        self.message_user(request, f"{n} account{'' if n == 1 else 's'} paused{end}: events wait, and are still taken.")
+
+    @admin.action(description="Resume selected accounts", permissions=["pause"])
+    def resume_selected(self, request: Any, accounts: QuerySet[Account]) -> None:
+        n = pausing.resume(accounts, By(request.user, CONSOLE, request.POST.get("reason", "").strip()))
+        self.message_user(request, f"{n} account{'' if n == 1 else 's'} resumed: what waited goes on.")
+
     @admin.display(description="why")
     def short_reason(self, account: Account) -> str:
-        return one_line(account.status_reason)
+        until = account.paused_until
+        if until is None or until <= timezone.now():
+            return one_line(account.status_reason)
+        return two_lines(one_line(account.status_reason), f"paused until {until:%Y-%m-%d %H:%M} UTC")
 
     @admin.display(description="access token set", boolean=True)
     def token_is_set(self, account: Account) -> bool:
@@ -178,9 +201,11 @@ class EventAdmin(AuditedAdmin, ReadOnlyAdmin):
         row.rules = without_text(row.rules)
 
     def audit_trail(self, row: Event) -> list[Any]:
-        """What people did with the event's dead letters."""
+        """What people did with the event's dead letters, and decided about its deliveries."""
         letters = DeadLetter.objects.filter(event=row.key).values_list("pk", flat=True)
-        return audit.trail(audit.kind_of(DeadLetter), letters)
+        about_letters = audit.trail(audit.kind_of(DeadLetter), letters)
+        about_deliveries = audit.trail(audit.kind_of(Delivery), row.deliveries.values_list("pk", flat=True))
+        return sorted([*about_letters, *about_deliveries], key=lambda entry: entry.number, reverse=True)
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.find)
@@ -227,51 +252,3 @@ class EventAdmin(AuditedAdmin, ReadOnlyAdmin):
     @admin.display(description="payload")
     def pretty_payload(self, event: Event) -> str:
         return json_block(event.payload)
-
-
-@admin.register(Delivery)
-class DeliveryAdmin(ReadOnlyAdmin):
-    """Calls to the Graph API."""
-
-    list_display = ("created_at", "kind", "recipient", "step", "state", "short_error", "short_event")
-    list_filter = (("status", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter))
-    list_select_related = ("automation", "event")
-    search_fields = ("recipient__exact", "message_id__exact", "event__key__exact", "event__source_id__exact")
-    search_help_text = "Recipient, Meta's message id, event key, message or comment id, whole"
-    fieldsets = (
-        (None, {"fields": ("whole_event", "automation", "step", "kind", "recipient", "status")}),
-        ("Sent", {"fields": ("pretty_body", "message_id", "created_at", "finished_at")}),
-        ("Error", {"fields": ("pretty_error",)}),
-    )
-
-    def hide_text(self, row: Delivery) -> None:
-        row.body = privacy.HIDDEN
-
-    @display(description="status", ordering="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
-    def state(self, delivery: Delivery) -> str:
-        return delivery.status
-
-    @admin.display(description="error")
-    def short_error(self, delivery: Delivery) -> str:
-        return one_line(str((delivery.error or {}).get("title", "")))
-
-    @admin.display(description="event")
-    def short_event(self, delivery: Delivery) -> str:
-        address = reverse("admin:automations_event_change", args=[delivery.event_id])
-        event = delivery.event
-        return two_lines(
-            format_html('<a class="cad-link" href="{}">{}</a>', address, words(event.kind)), one_line(event.source_id)
-        )
-
-    @admin.display(description="body")
-    def pretty_body(self, delivery: Delivery) -> str:
-        return json_block(delivery.body)
-
-    @admin.display(description="error")
-    def pretty_error(self, delivery: Delivery) -> str:
-        return json_block(delivery.error)
-
-    @admin.display(description="event")
-    def whole_event(self, delivery: Delivery) -> str:
-        address = reverse("admin:automations_event_change", args=[delivery.event_id])
-        return format_html('<a class="cad-link" href="{}">{}</a>', address, delivery.event)

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
 from automations.models import Account, Automation
+from queueops.forms import ReasonedActionForm, minutes_field
 
 ACTIONS_HELP = (
     "A list of what is sent, in this order. Types: "
@@ -67,6 +68,12 @@ class AutomationForm(forms.ModelForm):  # type: ignore[type-arg] # generic in th
     class Meta:
         model = Automation
         fields = ("account", "name", "trigger", "media_id", "match", "keywords", "actions", "priority", "is_active")
+
+
+class PauseActionForm(ReasonedActionForm):
+    """Which action, why, and when a pause ends by itself."""
+
+    minutes = minutes_field()
 
 
 class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the stubs only

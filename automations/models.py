@@ -56,6 +56,7 @@ class Account(models.Model):
 
     class Meta:
         ordering = ["username"]
+        permissions = [("pause_account", "Can pause and resume accounts")]
 
     def __str__(self) -> str:
         return f"@{self.username}" if self.username else self.instagram_id
@@ -238,6 +239,7 @@ class Delivery(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "deliveries"
+        permissions = [("settle_delivery", "Can settle unconfirmed deliveries")]
         constraints = [
             models.UniqueConstraint(fields=["event", "automation_key", "step"], name="delivery_once_per_step")
         ]

@@ -1,4 +1,4 @@
-"""The queue's pages in the console: overview, and dead letters with what may be done about them."""
+"""Dead letters in the console, with what may be done about them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from redis.exceptions import RedisError
-from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import AllValuesCheckboxFilter, ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from queueops import console, deadletters
+from queueops import audit_admin as audit_admin
+from queueops import console_admin as console_admin
+from queueops import operators, privacy
+from queueops.audit import CONSOLE, By
+from queueops.audited import AuditedAdmin
 from queueops.embedded import EmbeddedValkeyError
-from queueops.models import Console, DeadLetter, DeadLetterQuerySet
-from queueops.readonly import PeriodFilter, ReadOnlyAdmin, block, json_block, one_line, two_lines
+from queueops.forms import ReasonedActionForm
+from queueops.models import DeadLetter, DeadLetterQuerySet
+from queueops.readonly import (
+    PeriodFilter,
+    ReadOnlyAdmin,
+    RecentValuesFilter,
+    block,
+    json_block,
+    one_line,
+    two_lines,
+)
 from queueops.templatetags.queue_console import words
 
 # Keeps one press of a button to some seconds; the message says when there were more.
@@ -38,56 +49,11 @@ ADVICE = {
     "bug": "An error of our own: a developer must look",
 }
 
-Handle = Callable[[Iterable[DeadLetter], Any], int]
-
-
-@admin.register(Console)
-class ConsoleAdmin(ModelAdmin):
-    """One page, no rows."""
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("queueops.view_console")
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_urls(self) -> list[URLPattern]:
-        site = self.admin_site
-        return [
-            path("", site.admin_view(self.overview), name="queueops_console_changelist"),
-            path("kept/<str:entry_id>/", site.admin_view(self.kept), name="queueops_console_kept"),
-        ]
-
-    def overview(self, request: HttpRequest) -> HttpResponse:
-        self._require_permission(request)
-        return self._page(request, "queueops/overview.html", {"title": "Overview", **console.context()})
-
-    def kept(self, request: HttpRequest, entry_id: str) -> HttpResponse:
-        self._require_permission(request)
-        found = console.find_kept(entry_id)
-        if found is None:
-            raise Http404("This body is no longer kept.")
-        return self._page(request, "queueops/kept.html", {"title": "Unusable body", "kept": found})
-
-    def _require_permission(self, request: HttpRequest) -> None:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        return TemplateResponse(request, template, {**self.admin_site.each_context(request), **context})
+Handle = Callable[[Iterable[DeadLetter], By], int]
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(ReadOnlyAdmin):
+class DeadLetterAdmin(AuditedAdmin, ReadOnlyAdmin):
     """Jobs that were given up. Retry and discard are the only changes, by POST and with a permission of their own."""
 
     list_display = ("when", "account_and_kind", "problem", "state", "retry_button")
@@ -95,9 +61,9 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     list_filter = (
         ("status", ChoicesCheckboxFilter),
         ("lane", ChoicesCheckboxFilter),
-        ("kind", AllValuesCheckboxFilter),
-        ("cause_code", AllValuesCheckboxFilter),
-        ("cause_verdict", AllValuesCheckboxFilter),
+        ("kind", RecentValuesFilter),
+        ("cause_code", RecentValuesFilter),
+        ("cause_verdict", RecentValuesFilter),
         ("created_at", PeriodFilter),
     )
     search_fields = ("account__exact", "person__exact", "event__exact", "source_id__icontains", "error__icontains")
@@ -106,6 +72,7 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     ordering = ("status", "-id")
     list_select_related = ("handled_by",)
     actions = ("retry_selected", "discard_selected")
+    action_form = ReasonedActionForm
     change_form_outer_before_template = "queueops/letter_actions.html"
     fieldsets = (
         ("What happened", {"fields": ("error", "cause", "status", "attempts", "created_at", "trace", "handled")}),
@@ -134,21 +101,27 @@ class DeadLetterAdmin(ReadOnlyAdmin):
         may = {"may_retry": self.has_retry_permission(request), "may_discard": self.has_discard_permission(request)}
         return super().render_change_form(request, {**context, **may}, *args, **kwargs)
 
+    def hide_text(self, row: DeadLetter) -> None:
+        row.payload = privacy.HIDDEN
+
     # --- What may be done --------------------------------------------------------------------------------------------
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("queueops.retry_deadletter")
 
+    def has_bulk_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("queueops.bulk_retry_deadletter")
+
     def has_discard_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("queueops.discard_deadletter")
 
-    @admin.action(description="Retry selected dead letters", permissions=["retry"])
+    @admin.action(description="Retry selected dead letters", permissions=["bulk_retry"])
     def retry_selected(self, request: HttpRequest, letters: DeadLetterQuerySet) -> None:
-        self._handle(request, letters, deadletters.retry, "retried")
+        self._handle(request, letters, operators.retry, "retried")
 
     @admin.action(description="Discard selected dead letters", permissions=["discard"])
     def discard_selected(self, request: HttpRequest, letters: DeadLetterQuerySet) -> None:
-        self._handle(request, letters, deadletters.discard, "discarded")
+        self._handle(request, letters, operators.discard, "discarded")
 
     def retry_one(self, request: HttpRequest, pk: Any) -> HttpResponse:
         return self._handle_one(request, pk, self.retry_selected, self.has_retry_permission(request))
@@ -176,7 +149,8 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             messages.warning(request, "Nothing to do: none of them is dead any more.")
             return
         try:
-            n = handle(DeadLetter.objects.filter(pk__in=ids[:HANDLED_AT_ONCE]).order_by("id"), request.user)
+            by = By(request.user, CONSOLE, request.POST.get("reason", ""))
+            n = handle(DeadLetter.objects.filter(pk__in=ids[:HANDLED_AT_ONCE]).order_by("id"), by)
         except (RedisError, OSError, EmbeddedValkeyError) as error:
             messages.error(request, f"Redis cannot be reached, so nothing more was done. Try again later. ({error})")
             return

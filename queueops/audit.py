@@ -29,11 +29,19 @@ CONSOLE, API, COMMAND = "console", "api", "command"
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who acts, through what, and why. user: None for somebody with a shell."""
+    """Who acts, through what, and why. user: None for somebody with a shell; shell: their name there."""
 
     user: Any
     through: str
     reason: str = ""
+    shell: str = ""
+
+    @property
+    def who(self) -> str:
+        """A name to show."""
+        if self.user is not None:
+            return str(self.user.get_username())
+        return f"{self.shell} (shell)" if self.shell else "somebody with a shell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +78,7 @@ def record(act: Act) -> AuditEntry:
         entry = AuditEntry(
             number=number + 1,
             at=timezone.now(),
-            who=_name(act.by)[:150],
+            who=_clean(act.by.who)[:150],
             who_id=str(act.by.user.pk) if act.by.user is not None else "",
             through=act.by.through,
             action=act.action,
@@ -106,10 +114,6 @@ def _last() -> tuple[int, str]:
     AuditEntry.objects.select_for_update().get(number=0)
     number, last_seal = AuditEntry.objects.order_by("-number").values_list("number", "seal")[0]
     return number, last_seal
-
-
-def _name(by: By) -> str:
-    return _clean(by.user.get_username()) if by.user is not None else "somebody with a shell"
 
 
 def _clean(text: str) -> str:

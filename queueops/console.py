@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 
-from queueops import connections, ledger, stats
+from queueops import connections, durability, ledger, stats, switches, switching, tally
 from queueops.dispatch import KEPT_BYTES, KEPT_KEY
 from queueops.embedded import EmbeddedValkeyError
+from queueops.jobs import Lane
 from queueops.models import DeadLetter
+from queueops.switches import Switches
+from queueops.switching import Order
 
 KEPT_SHOWN = 20
 LETTERS_SHOWN = 5
@@ -32,22 +37,59 @@ class Kept:
     text: str = ""
 
 
-def context() -> dict[str, Any]:
-    """Everything the overview shows."""
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A switch as it stands, and what may be ordered: (label, address). story: who, why, since, until."""
+
+    name: str
+    state: str
+    is_normal: bool
+    story: str
+    orders: list[tuple[str, str]]
+
+
+def context(user: Any) -> dict[str, Any]:
+    """Everything the overview shows this user."""
     snapshot = stats.snapshot()
+    held = switches.current()
     return {
+        "offers": _offers(held, user),
+        "suspended": held.suspended,
         "snapshot": snapshot,
         "taken_at": timezone.now(),
         "unattended": stats.unattended(snapshot),
         "letters": DeadLetter.objects.dead().defer("payload", "traceback")[:LETTERS_SHOWN],
+        "risks": durability.risks() if snapshot["redis"]["connected"] else [],
         **(_put_aside(connections.client()) if snapshot["redis"]["connected"] else {}),
     }
+
+
+def _offers(held: Switches, user: Any) -> list[Offer]:
+    mode, default = held.get(switches.MODE), switches.default_mode()
+    others = [order for order in switching.MODE_ORDERS if order.to != held.mode and (mode or order.sets)]
+    story = mode.story() if mode else "as USE_QUEUE_SYSTEM says"
+    offers = [Offer("Mode", held.mode, held.mode == default, story, _links(others, user))]
+    for lane in Lane:
+        pause = held.pause_of(lane)
+        to, state = (switching.RESUMED, "paused") if pause else (switching.PAUSED, "open")
+        links = _links([switching.ORDERS[lane.value, to]], user)
+        offers.append(Offer(f"Lane {lane}", state, not pause, pause.story() if pause else "", links))
+    return offers
+
+
+def _links(orders: Iterable[Order], user: Any) -> list[tuple[str, str]]:
+    """Those that this user may give."""
+    return [
+        (order.label, reverse("admin:queueops_console_switch", args=[order.subject, order.to]))
+        for order in orders
+        if user.has_perm(order.permission)
+    ]
 
 
 def dashboard(request: HttpRequest, context_: dict[str, Any]) -> dict[str, Any]:
     """Unfold's hook for the admin's first page: the overview, for those who may see it."""
     if request.user.has_perm("queueops.view_console"):
-        context_.update(context())
+        context_.update(context(request.user))
     return context_
 
 
@@ -68,7 +110,8 @@ def _put_aside(redis: Redis) -> dict[str, Any]:
             ignored, entries = pipeline.execute()
     except (RedisError, OSError):
         return {}
-    counts = {name.decode(): int(n) for name, n in ignored.items()}
+    counts = tally.ignored()
+    counts.update({name.decode(): int(n) for name, n in ignored.items()})
     return {
         "ignored": sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])),
         "kept": [_kept(entry_id, fields) for entry_id, fields in entries],

@@ -11,7 +11,10 @@ import tty
 from collections.abc import Callable, Iterator
 
 LONGEST_SEQUENCE = 8
-NAMES = {"\x1b[C": "right", "\x1b[D": "left", "\t": "right", "\x1b[Z": "left", "\x03": "q", "\x04": "q"}
+NAMES = {
+    **{"\x1b[A": "up", "\x1b[B": "down", "\x1b[C": "right", "\x1b[D": "left"},
+    **{"\t": "right", "\x1b[Z": "left", "\x03": "q", "\x04": "q"},
+}
 
 Wait = Callable[[float], str]
 

@@ -29,7 +29,7 @@ UNHELD = {"lease_until": None, "leased_by": ""}
 def shares(lanes: Sequence[str], free: int, served: int) -> list[tuple[str, int]]:
     """Which lane gets how many of `free` slots first, after `served` claims; the rest goes in the order of the lanes.
 
-    As in Redis (`queueops.moves`): of every 20 slots the lowest lane has the 10th, the second the 5th and the 15th.
+    As in Redis (`moves.EXCHANGE`): of every 20 slots the lowest lane has the 10th, the second the 5th and the 15th.
     """
     if len(lanes) < 2:
         return [(lane, free) for lane in lanes]

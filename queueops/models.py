@@ -151,6 +151,8 @@ class Console(models.Model):  # noqa: DJ008 - it has no rows
         permissions = [
             ("view_console", "Can see the queue console"),
             ("see_text", "Can see what people wrote"),
+            ("pause_lane", "Can pause and resume lanes"),
+            ("switch_mode", "Can switch the mode"),
         ]
         verbose_name = "console"
         verbose_name_plural = "console"

@@ -10,13 +10,13 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
-from rq.suspension import WORKERS_SUSPENDED
 
-from queueops import connections, ledger, metrics, pace, recovery
+from queueops import connections, ledger, metrics, pace, recovery, switches
 from queueops.embedded import EmbeddedValkeyError
 from queueops.jobs import Lane
+from queueops.switches import Switches
 
-WORKER_FIELDS = ("state", "queues", "in_flight", "concurrency", "alive_at", "last_heartbeat", "death")
+WORKER_FIELDS = ("state", "queues", "in_flight", "concurrency", "alive_at", "last_heartbeat", "death", "database")
 LANE_FIELDS = ("waiting", "active", "retrying", "dead", "oldest_waiting_seconds", "paused")
 
 HEADS_AND_WORKERS = """
@@ -45,14 +45,14 @@ class Looked:
 
     heads: list[bytes]
     workers: list[list[Any]]
-    paused: bool
+    switches: Switches
     minutes: list[dict[bytes, bytes]]  # oldest first, 61 of them, the running one last
     durability: dict[str, str] | None
     memory: dict[str, Any] | None
 
 
 def snapshot() -> dict[str, Any]:
-    """The JSON of `GET /api/queue-stats`. While Redis is away everything that is not known is None."""
+    """The JSON of `GET /api/queue-stats`. While Redis is away everything that the database does not know is None."""
     try:
         return read(connections.client())
     except (RedisError, OSError, EmbeddedValkeyError):
@@ -61,16 +61,16 @@ def snapshot() -> dict[str, Any]:
 
 def read(redis: Redis) -> dict[str, Any]:
     """The snapshot, in two round trips. Raises RedisError or OSError."""
-    counts = ledger.read(redis)
+    counts = ledger.whole(redis)
     looked = _look(redis)
     now = time.time()
     return {
-        **_mode(),
+        "mode": looked.switches.mode.value,
         "queues": {
             lane.value: {
                 **asdict(counts.lanes[lane]),
                 "oldest_waiting_seconds": _age(head, now),
-                "paused": looked.paused,
+                "paused": looked.switches.is_paused(lane),
             }
             for lane, head in zip(Lane, looked.heads, strict=True)
         },
@@ -92,14 +92,14 @@ def read(redis: Redis) -> dict[str, Any]:
 
 
 def away() -> dict[str, Any]:
-    """The snapshot without Redis: every key of the contract, None where nothing is known."""
+    """The snapshot without Redis: every key of the contract, None where the database knows nothing."""
     nothing = dict.fromkeys
     counts = (*ledger.COUNTED, "fallback", "waiting", "active", "retrying", "dead", "unexplained")
     return {
-        **_mode(),
+        "mode": switches.current().mode.value,
         "queues": {lane.value: nothing(LANE_FIELDS) for lane in Lane},
         "totals": nothing(("pending", "processing", "completed", "failed")),
-        "ledger": nothing(counts),
+        "ledger": {**nothing(counts), "fallback": ledger.fallback()},
         **pace.unmeasured(),
         "drain_eta_seconds": None,
         "workers": [],
@@ -108,19 +108,16 @@ def away() -> dict[str, Any]:
 
 
 def unattended(snapshot: dict[str, Any]) -> list[str]:
-    """The lanes that no living worker listens to."""
+    """The lanes that no living worker listens to, unless nothing of them is to be claimed now."""
     listened = {name for worker in snapshot["workers"] if worker["state"] != "silent" for name in worker["queues"]}
-    return [lane.value for lane in Lane if lane.value not in listened]
-
-
-def _mode() -> dict[str, str]:
-    return {"mode": "queue"}  # there is no direct mode yet: see queueops.checks
+    lanes = snapshot["queues"]
+    return [lane.value for lane in Lane if lane.value not in listened and not lanes[lane]["paused"]]
 
 
 def _look(redis: Redis) -> Looked:
     with redis.pipeline(transaction=False) as pipeline:
         pipeline.eval(HEADS_AND_WORKERS, 0, len(Lane), *Lane, *WORKER_FIELDS)
-        pipeline.exists(WORKERS_SUSPENDED)
+        switches.ask(pipeline)
         for key in metrics.minute_keys(61):
             pipeline.hgetall(key)
         pipeline.config_get("append*")
@@ -130,8 +127,9 @@ def _look(redis: Redis) -> Looked:
     for answer in needed:
         if isinstance(answer, Exception):
             raise answer
-    (heads, workers), suspended, *minutes = needed
-    return Looked(heads, workers, bool(suspended), minutes, _unless_refused(durability), _unless_refused(memory))
+    (heads, workers), by_name, suspended, *minutes = needed
+    held = switches.note(by_name, suspended)
+    return Looked(heads, workers, held, minutes, _unless_refused(durability), _unless_refused(memory))
 
 
 def _unless_refused(answer: Any) -> Any:
@@ -157,7 +155,7 @@ def _workers(rows: Sequence[Sequence[Any]], now: float) -> list[dict[str, Any]]:
         workers.append(
             {
                 "name": key.decode().removeprefix("rq:worker:"),
-                "state": "silent" if silent else row.get("state", "unknown"),
+                "state": "silent" if silent else _state(row),
                 "queues": [name for name in row.get("queues", "").split(",") if name],
                 "in_flight": int(row.get("in_flight", row.get("state") == "busy")),
                 "concurrency": int(row.get("concurrency", 1)),
@@ -165,6 +163,10 @@ def _workers(rows: Sequence[Sequence[Any]], now: float) -> list[dict[str, Any]]:
             }
         )
     return workers
+
+
+def _state(row: dict[str, str]) -> str:
+    return "no database" if row.get("database") else row.get("state", "unknown")
 
 
 def _age(enqueued_at: bytes, now: float) -> float:

@@ -8,13 +8,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from queueops import stats
+from queueops import stats, switches
 from queueops.templatetags.queue_console import duration, megabytes, milliseconds, number, percent
 
 
 def view(snapshot: dict[str, Any]) -> RenderableType:
     """Everything in the snapshot, the wrong in red."""
-    return Group(headline(snapshot), lanes(snapshot), ledger(snapshot), latency(snapshot), *workers(snapshot))
+    return Group(
+        headline(snapshot), *pauses(), lanes(snapshot), ledger(snapshot), latency(snapshot), *workers(snapshot)
+    )
 
 
 def headline(snapshot: dict[str, Any]) -> Text:
@@ -25,6 +27,13 @@ def headline(snapshot: dict[str, Any]) -> Text:
         f"cache {percent(snapshot['cache']['hit_rate'])} · "
         f"Redis {megabytes(redis['used_memory_bytes'])}, written to disk: {redis['durability']}"
     )
+
+
+def pauses() -> list[Text]:
+    """Who switched what, and why; nothing while nothing is switched."""
+    held = switches.current()
+    mode = [held.mode_story()] if held.get(switches.MODE) else []
+    return [Text(story, style="yellow") for story in [*mode, *held.pause_stories()]]
 
 
 def lanes(snapshot: dict[str, Any]) -> Table:

@@ -28,14 +28,22 @@ STOP_SECONDS = 30.0
 
 
 class Understudy:
-    """One worker's. free: how many slots the worker itself leaves; lanes: those it listens to, in their order."""
+    """One worker's. free: how many slots the worker itself leaves; lanes: those it listens to, in their order.
 
-    def __init__(self, name: str, lanes: Sequence[str], free: Callable[[], int]) -> None:
+    asks: what says whether Redis is there. With too few replicas it is not, as far as webhooks are concerned: they come
+    to the database, and are worked from there, while the worker itself goes on with what Redis has.
+    """
+
+    def __init__(
+        self, name: str, lanes: Sequence[str], free: Callable[[], int], asks: Callable[[], bool] = breaker.answers
+    ) -> None:
         self._name = name
+        self._asks = asks
         self._lanes = lanes
         self._free = free
         self._running: dict[asyncio.Task[Settled], Claimed] = {}
         self._ended: list[Settled] = []
+        self._settling = asyncio.Lock()
         self._served = 0
         self._wake = asyncio.Event()
         self._asked_at = self._looked_at = self._renewed_at = -LOOK_SECONDS
@@ -62,14 +70,14 @@ class Understudy:
             self._wake.clear()
             await self._rest()
         await loops.cancel(*self._running)
-        if self._ended:
+        if self._ended or self._settling.locked():
             await self._guarded(self._settle)
 
     async def _ask(self) -> None:
         """See whether Redis answers; a change is said once, and what waits is looked at without delay."""
         if time.monotonic() - self._asked_at < ASK_SECONDS:
             return
-        away = not await asyncio.to_thread(breaker.answers)
+        away = not await asyncio.to_thread(self._asks)
         if away != self.redis_is_away:
             self.redis_is_away, self._looked_at = away, -LOOK_SECONDS
             if away:
@@ -111,12 +119,13 @@ class Understudy:
         return found
 
     async def _settle(self) -> None:
-        ended, self._ended = self._ended, []
-        try:
-            lost = await database.run(leases.settle, ended)
-        except (DatabaseError, InterfaceError):
-            self._ended = ended + self._ended
-            raise
+        async with self._settling:
+            ended, self._ended = self._ended, []
+            try:
+                lost = await database.run(leases.settle, ended)
+            except (DatabaseError, InterfaceError):
+                self._ended = ended + self._ended
+                raise
         if lost:
             logger.warning("action=leases_lost worker=%s n=%d", self._name, lost)
 
@@ -176,7 +185,7 @@ async def _stand_in(name: str, lanes: Sequence[str]) -> bool:
         """A second signal a second later, or STOP_SECONDS after the first."""
         return bool(signals) and (signals[-1] - signals[0] >= 1 or time.monotonic() - signals[0] >= STOP_SECONDS)
 
-    understudy = Understudy(name, lanes, free)
+    understudy = Understudy(name, lanes, free, breaker.is_writable)
     understudy.redis_is_away = True
     attending = asyncio.create_task(understudy.attend())
     stopped = asyncio.create_task(stopping.wait())

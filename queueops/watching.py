@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from queueops import terminal
+from queueops.asking import Asking
+from queueops.switching import Order
 from queueops.templatetags.queue_console import megabytes, number, percent
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -19,10 +21,13 @@ TABS = ("lanes", "ledger", "workers", "cache")
 
 
 class Watch:
-    """Which tab is open, and how much was completed when."""
+    """Which tab is open, what is being asked, and how much was completed when."""
 
-    def __init__(self) -> None:
+    def __init__(self, carry_out: Callable[[Order], str]) -> None:
+        """carry_out: does what was confirmed, and answers what is to be said about it."""
         self.tab = 0
+        self.asking = Asking()
+        self._carry_out = carry_out
         self._completed: deque[tuple[float, int]] = deque(maxlen=KEPT + 1)
 
     def note(self, snapshot: dict[str, Any], at: float) -> None:
@@ -41,6 +46,12 @@ class Watch:
 
     def press(self, key: str) -> bool:
         """Go where the key leads; False when it says to stop."""
+        was_open = self.asking.is_open
+        order = self.asking.press(key)
+        if order is not None:
+            self.asking.said = self._carry_out(order)
+        if was_open:
+            return True
         if key in {"right", "left"}:
             self.tab = (self.tab + (1 if key == "right" else -1)) % len(TABS)
         elif key.isdecimal() and 1 <= int(key) <= len(TABS):
@@ -49,13 +60,15 @@ class Watch:
 
     def view(self, snapshot: dict[str, Any]) -> RenderableType:
         """The open tab under the headline."""
-        return Group(self._tabs(), terminal.headline(snapshot), self._rate(), Text(), *self._open(snapshot))
+        asked = [Text(self.asking.said, style="reverse")] if self.asking.said else []
+        switched = [*terminal.pauses(), *asked]
+        return Group(self._tabs(), terminal.headline(snapshot), self._rate(), *switched, Text(), *self._open(snapshot))
 
     def _tabs(self) -> Text:
         line = Text()
         for n, name in enumerate(TABS):
             line.append(f" {n + 1} {name} ", style="reverse" if n == self.tab else "")
-        return line.append("   q stops", style="dim")
+        return line.append(f"   ↑↓ lane {self.asking.lane}: p pauses or resumes it   s mode   q stops", style="dim")
 
     def _rate(self) -> Text:
         rates = self.rates

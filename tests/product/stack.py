@@ -60,6 +60,10 @@ class Parts:
         finally:
             self.kill(name)
 
+    def said(self, name: str) -> str:
+        """What it has logged so far."""
+        return (self._folder / f"{name}.log").read_text(errors="replace")
+
     def end(self) -> None:
         for name in reversed(list(self._processes)):
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -9,6 +9,8 @@ import threading
 import time
 from typing import Any
 
+from django.db import OperationalError
+
 from queueops import context
 from queueops.errors import Cause, Reject, RetryLater, TryAgain
 from queueops.jobs import Failure, task
@@ -63,6 +65,26 @@ async def wait(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
 
 async def bug(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
     raise KeyError("no\x00body")
+
+
+async def deaf(payload: dict[str, Any], receipt: dict[str, Any], failure: Failure) -> None:
+    raise LookupError("nobody hears of it")
+
+
+@task(on_failure=deaf)
+async def fail_unheard(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    ran.append(payload["name"])
+    raise Reject("It broke")
+
+
+async def cut_off(payload: dict[str, Any], receipt: dict[str, Any], failure: Failure) -> None:
+    raise OperationalError("the database is away")
+
+
+@task(on_failure=cut_off)
+async def fail_unwritten(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    ran.append(payload["name"])
+    raise Reject("It broke")
 
 
 async def hang(payload: dict[str, Any], receipt: dict[str, Any]) -> None:

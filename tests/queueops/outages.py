@@ -86,16 +86,25 @@ class OwnValkey:
 def own_valkey(folder: Path) -> Iterator[OwnValkey]:
     """The server that this process' clients talk to meanwhile."""
     server = OwnValkey(folder)
-    before = settings.QUEUE_REDIS_URL, connections._client, connections._impatient
-    settings.QUEUE_REDIS_URL, connections._client, connections._impatient = server.url, None, None
     try:
-        yield server
+        with talking_to(server.url):
+            yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def talking_to(url: str) -> Iterator[None]:
+    """This process' clients go there meanwhile."""
+    before = settings.QUEUE_REDIS_URL, connections._client, connections._impatient
+    settings.QUEUE_REDIS_URL, connections._client, connections._impatient = url, None, None
+    try:
+        yield
     finally:
         for client in (connections._client, connections._impatient):
             if client is not None:
                 client.close()
         settings.QUEUE_REDIS_URL, connections._client, connections._impatient = before
-        server.stop()
 
 
 @contextlib.contextmanager

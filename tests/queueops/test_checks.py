@@ -9,12 +9,11 @@ def test_nothing_is_said_while_the_defaults_stand():
     assert settings_without_effect() == []
 
 
-@override_settings(USE_QUEUE_SYSTEM=False, QUEUE_WORKERS=2)
+@override_settings(QUEUE_MAX_WEBHOOKS_PER_MINUTE=2)
 def test_a_variable_that_does_nothing_yet_says_so_and_what_to_do():
     said = settings_without_effect()
 
     assert [(message.id, message.msg) for message in said] == [
-        ("queueops.W001", "USE_QUEUE_SYSTEM has no effect yet."),
-        ("queueops.W001", "QUEUE_WORKERS has no effect yet."),
+        ("queueops.W001", "QUEUE_MAX_WEBHOOKS_PER_MINUTE has no effect yet."),
     ]
-    assert "rqworker" in said[1].hint
+    assert "without that limit" in said[0].hint

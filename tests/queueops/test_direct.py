@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 
-from queueops import direct, dispatch, ledger, tally, tiers
+from queueops import direct, dispatch, ledger, switches, tally, tiers
 from queueops.jobs import Batch, Job, Lane, Receipt
 from queueops.models import DeadLetter, FallbackJob
 from tests.queueops import jobs_for_tests as jobs
@@ -44,6 +45,20 @@ def test_a_job_that_is_given_up_is_a_dead_letter(redis, run):
     assert DeadLetter.objects.get().event == "a"
     counts = ledger.whole(redis)
     assert (counts.total("dead"), counts.unexplained) == (1, 0)
+
+
+def test_jobs_of_a_paused_lane_wait_in_the_database(redis, run):
+    switches.pause(Lane.LOW, "viral post", "maria.example")
+    try:
+        low = dataclasses.replace(job("note", "b"), lane=Lane.LOW)
+        assert run(direct.take(Batch(jobs=(job("note", "a"), low)))) == Receipt(2, 0, 0)
+    finally:
+        switches.resume(Lane.LOW)
+
+    row = FallbackJob.objects.get()
+    assert (jobs.ran, row.job, row.attempts) == ([("a", "high")], "b", 0)
+    counts = ledger.whole(redis)
+    assert (counts.completed, counts.fallback, counts.unexplained) == (1, 1, 0)
 
 
 def test_nothing_is_kept_that_could_not_be_written_down(run):

@@ -197,7 +197,7 @@ def test_the_command_says_how_many_went(redis, keep):
     call_command("drain_fallback", stdout=said)
 
     assert said.getvalue() == "2 jobs moved into Redis, 0 left in the database.\n"
-    assert recovery.recover(redis) == dict.fromkeys(Lane, 0)
+    assert recovery.recover(redis).back == dict.fromkeys(Lane, 0)
 
 
 def test_the_command_says_that_redis_is_away(valkey, keep):

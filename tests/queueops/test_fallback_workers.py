@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from queueops import drain, fallback, ledger, tally, tiers
+from queueops import drain, fallback, ledger, switches, tally, tiers
 from queueops.breaker import Breaker
 from queueops.jobs import Batch, Job, Lane
 from queueops.models import FallbackJob
@@ -146,7 +146,7 @@ def test_what_is_in_flight_is_given_back_when_the_worker_must_go(valkey, run):
     valkey.kill()
 
     async def work() -> None:
-        understudy = Understudy("one", lambda: list(Lane), lambda: 10)
+        understudy = Understudy("one", list(Lane), lambda: 10)
         attending = asyncio.create_task(understudy.attend())
         async with asyncio.timeout(outages.SECONDS):
             while not outages.ran:
@@ -160,12 +160,13 @@ def test_what_is_in_flight_is_given_back_when_the_worker_must_go(valkey, run):
     assert completed_in_database() == 1
 
 
-def test_closed_lanes_are_not_worked_from(valkey, run):
+def test_a_lane_that_was_paused_before_redis_went_is_not_worked_from(valkey, run, not_switched):
     run(fallback.take(Batch(jobs=(job("paused", Lane.LOW), job("open", Lane.HIGH)))))
+    switches.pause(Lane.LOW, "viral post", "maria.example")
     valkey.kill()
 
     async def work() -> None:
-        understudy = Understudy("one", lambda: ["high"], lambda: 10)
+        understudy = Understudy("one", [Lane.LOW, Lane.HIGH], lambda: 10)
         attending = asyncio.create_task(understudy.attend())
         async with asyncio.timeout(outages.SECONDS):
             while not outages.ran:

@@ -10,6 +10,8 @@ from django.core.management import CommandError, call_command
 
 from queueops import connections, stats
 
+pytestmark = pytest.mark.django_db
+
 
 def output(*args: str) -> str:
     stdout = io.StringIO()

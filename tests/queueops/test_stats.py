@@ -9,8 +9,10 @@ import pytest
 from django.conf import settings as django_settings
 from redis import ConnectionPool, Redis, UnixDomainSocketConnection
 
-from queueops import connections, metrics, pace, stats
+from queueops import connections, metrics, pace, stats, switches
 from queueops.jobs import Lane
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis", "not_switched")]
 
 LANE = {"waiting", "active", "retrying", "dead", "oldest_waiting_seconds", "paused"}
 PERCENTILES = {"p50", "p95", "p99"}
@@ -24,6 +26,9 @@ CONTRACT = {
     "cache": {"hits", "misses", "hit_rate"},
     "redis": {"connected", "used_memory_bytes", "durability"},
 }
+
+
+HELD = '{"value": "%s", "reason": "", "by": "maria.example", "at": 1.0, "until": %s}'
 
 
 @pytest.fixture
@@ -63,6 +68,8 @@ def test_while_redis_is_away_it_has_the_same_keys_and_claims_nothing():
 
     assert_keys_of_the_contract(snapshot)
     assert snapshot["redis"] == {"connected": False, "used_memory_bytes": None, "durability": "unknown"}
+    fallback = snapshot["ledger"].pop("fallback")
+    assert fallback == 0
     assert set(snapshot["ledger"].values()) == {None}
     assert snapshot["drain_eta_seconds"] is None
 
@@ -122,6 +129,24 @@ def test_lanes_are_paused_while_rqs_workers_are_suspended(redis):
     assert stats.snapshot()["queues"]["high"]["paused"] is False
     redis.set("rq:suspended", 1)
     assert [lane["paused"] for lane in stats.snapshot()["queues"].values()] == [True, True, True]
+
+
+def test_a_lane_is_paused_while_its_switch_or_the_mode_holds(redis):
+    redis.hset(switches.KEY, "lane:low", HELD % ("paused", "null"))
+    redis.hset(switches.KEY, "lane:high", HELD % ("paused", "1.5"))
+
+    snapshot = stats.snapshot()
+
+    assert {name: lane["paused"] for name, lane in snapshot["queues"].items()} == {
+        "high": False,
+        "default": False,
+        "low": True,
+    }
+    assert stats.unattended(snapshot) == ["high", "default"]
+    redis.hset(switches.KEY, "mode", HELD % ("paused", "null"))
+    snapshot = stats.snapshot()
+    assert (snapshot["mode"], stats.unattended(snapshot)) == ("paused", [])
+    assert all(lane["paused"] for lane in snapshot["queues"].values())
 
 
 @pytest.mark.parametrize(
@@ -257,7 +282,7 @@ def test_a_server_that_refuses_its_configuration_has_unknown_durability(redis):
         redis.acl_deluser("guest")
 
 
-def test_the_mode_is_what_is_done_and_not_what_is_asked_for(redis, settings):
+def test_the_mode_is_the_environments_while_nobody_has_switched(redis, settings):
     assert stats.snapshot()["mode"] == "queue"
     settings.USE_QUEUE_SYSTEM = False
-    assert stats.snapshot()["mode"] == "queue"
+    assert stats.snapshot()["mode"] == "direct"

@@ -15,8 +15,10 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from rich.console import Console
 
-from queueops import stats
+from queueops import stats, switches
+from queueops.jobs import Lane
 from queueops.watching import TABS, Watch, sparkline
+from tests.product.stack import database_url
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [sys.executable, "manage.py", "watch_queue", "--interval", "0.2"]
@@ -37,7 +39,7 @@ def test_the_highest_value_is_a_full_bar(values, bars):
 
 
 def test_the_rate_is_what_was_completed_between_two_looks():
-    watch = Watch()
+    watch = Watch(str)
     for at, completed in ((10.0, 100), (12.0, 300), (13.0, 300)):
         watch.note({"ledger": {"completed": completed}}, at)
 
@@ -45,7 +47,7 @@ def test_the_rate_is_what_was_completed_between_two_looks():
 
 
 def test_a_redis_that_is_away_is_a_gap_and_one_that_was_emptied_starts_anew():
-    watch = Watch()
+    watch = Watch(str)
     for at, completed in ((1.0, 100), (2.0, None), (3.0, 300), (4.0, 5), (5.0, 6)):
         watch.note({"ledger": {"completed": completed}}, at)
 
@@ -56,21 +58,60 @@ def test_a_redis_that_is_away_is_a_gap_and_one_that_was_emptied_starts_anew():
     ("keys", "tab"), [("", 0), ("2", 1), ("4", 3), ("9", 0), ("0", 0), ("x", 0), (["right"], 1), (["left"], 3)]
 )
 def test_keys_switch_the_tabs(keys, tab):
-    watch = Watch()
+    watch = Watch(str)
 
     assert all(watch.press(key) for key in keys)
     assert watch.tab == tab
 
 
+@pytest.mark.parametrize(
+    ("keys", "ordered"),
+    [
+        ("py", [("high", "paused")]),
+        (["down", "down", "p", "y"], [("low", "paused")]),
+        (["up", "p", "y"], [("low", "paused")]),
+        ("sdy", [("mode", "direct")]),
+        ("suy", [("mode", "default")]),
+        ("p", []),
+        ("pn", []),
+        ("pq", []),
+        ("sx", []),
+        ("sd2", []),
+        ("y", []),
+        (["p", "", "y"], [("high", "paused")]),  # nothing pressed for a second
+    ],
+)
+def test_a_key_orders_a_switch_and_only_a_y_carries_it_out(keys, ordered):
+    done = []
+    watch = Watch(lambda order: done.append((order.subject, order.to)) or "It is done.")
+
+    assert all(watch.press(key) for key in keys)
+
+    assert done == ordered
+    assert (watch.asking.said == "It is done.") == bool(ordered)
+    assert watch.tab == 0
+
+
+@pytest.mark.usefixtures("redis", "not_switched")
+def test_a_lane_that_is_paused_is_resumed_by_the_same_key():
+    switches.pause(Lane.HIGH, "", "maria.example")
+    watch = Watch(str)
+
+    watch.press("p")
+
+    assert watch.asking.said.startswith("Resume lane high?")
+
+
 def test_q_stops():
-    assert not Watch().press("q")
+    assert not Watch(str).press("q")
 
 
 @pytest.mark.parametrize(
     ("tab", "shown"), [("lanes", "oldest"), ("ledger", "unexplained"), ("workers", "heartbeat"), ("cache", "last hour")]
 )
+@pytest.mark.django_db
 def test_every_tab_shows_its_part_also_while_redis_is_away(redis, tab, shown):
-    watch = Watch()
+    watch = Watch(str)
     watch.tab = TABS.index(tab)
 
     assert shown in rendered(watch, stats.snapshot())
@@ -84,8 +125,9 @@ def test_an_interval_that_makes_no_sense_is_refused(interval):
 
 
 @pytest.fixture
-def environment():
-    return {**os.environ, "REDIS_URL": django_settings.QUEUE_REDIS_URL, "DEBUG": "true", "TERM": "xterm"}
+def environment(threads):
+    addresses = {"REDIS_URL": django_settings.QUEUE_REDIS_URL, "DATABASE_URL": database_url()}
+    return {**os.environ, **addresses, "DEBUG": "true", "TERM": "xterm"}
 
 
 def test_without_a_terminal_it_prints_one_snapshot_after_the_other_until_it_is_interrupted(redis, put, environment):
@@ -107,7 +149,9 @@ def test_without_a_terminal_it_prints_one_snapshot_after_the_other_until_it_is_i
             running.kill()
 
 
-def test_in_a_terminal_keys_switch_the_tab_and_q_gives_the_terminal_back(redis, put, environment):
+def test_in_a_terminal_keys_switch_the_tab_pause_a_lane_and_give_the_terminal_back(
+    redis, put, environment, not_switched
+):
     ours, theirs = pty.openpty()
     with subprocess.Popen(COMMAND, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as running:
         os.close(theirs)
@@ -115,6 +159,10 @@ def test_in_a_terminal_keys_switch_the_tab_and_q_gives_the_terminal_back(redis, 
             read_until(ours, "Lanes")
             os.write(ours, b"2")
             read_until(ours, "unexplained")
+            os.write(ours, b"p")
+            read_until(ours, "Pause lane high?")
+            os.write(ours, b"y")
+            read_until(ours, "lane high: paused (by ")
             os.write(ours, b"q")
             read_until(ours, "\x1b[?1049l")  # the screen as it was before
             assert running.wait(30) == 0

@@ -97,6 +97,26 @@ def test_a_failure_that_cannot_be_written_down_in_time_uses_no_attempt(redis, pu
     assert ledger.read(redis).total("waiting") == 1
 
 
+def test_a_bug_in_on_failure_keeps_no_job_from_its_dead_letter(redis, put, work, caplog):
+    put("fail_unheard", "a")
+
+    work()
+
+    assert jobs.ran == ["a"]
+    assert DeadLetter.objects.get().error == "It broke"
+    assert ledger.read(redis).total("dead") == 1
+    assert "action=failure_untold job=a" in caplog.text
+
+
+def test_a_failure_that_the_database_cannot_take_is_tried_again(redis, put, work):
+    put("fail_unwritten", "a")
+
+    work()
+
+    assert ledger.read(redis).total("retrying") == 1
+    assert redis.hget("rq:job:a", "attempts") == b"0"
+
+
 def test_a_job_that_exits_the_process_is_lost_by_nobody(redis, put, threads):
     put("exit_process", "a")
     put("hang", "b")

@@ -25,10 +25,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            back = recovery.recover(connections.client(), options["older_than"], options["dry_run"])
+            found = recovery.recover(connections.client(), options["older_than"], options["dry_run"])
         except (RedisError, OSError, EmbeddedValkeyError) as error:
             raise CommandError(f"Redis cannot be reached: {error}") from error
         verb = "would go back" if options["dry_run"] else "went back"
-        for lane, n in back.items():
+        for lane, n in found.back.items():
             self.stdout.write(f"{lane}: {n} {verb}")
-        self.stdout.write(f"{sum(back.values())} stuck jobs {verb} to their lanes.")
+        self.stdout.write(f"{sum(found.back.values())} stuck jobs {verb} to their lanes.")
+        given_up = sum(found.given_up.values())
+        if given_up:
+            became = "would become" if options["dry_run"] else "became"
+            self.stdout.write(f"{given_up} whose workers died again and again {became} dead letters.")

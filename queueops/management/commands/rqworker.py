@@ -30,6 +30,6 @@ class Command(rqworker.Command):
             raise CommandError(str(error)) from error
         # RQ's worker cannot be born without Redis: until it answers, the database tier is worked from by itself.
         name = options["name"] or f"stand-in-{os.getpid()}"
-        if not breaker.answers() and not options["burst"] and not understudy.stand_in(name, args or list(Lane)):
+        if not breaker.is_writable() and not options["burst"] and not understudy.stand_in(name, args or list(Lane)):
             return
         super().handle(*args, **options)

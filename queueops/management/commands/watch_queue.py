@@ -5,17 +5,21 @@ import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.live import Live
 
-from queueops import keyboard, stats, terminal
+from queueops import keyboard, stats, switching, terminal
+from queueops.embedded import EmbeddedValkeyError
+from queueops.switching import NotRecorded, Order
 from queueops.watching import Watch
 
 
 class Command(BaseCommand):
     help = (
-        "Shows the queue live: lanes, ledger, workers, cache, the rate as bars. Keys: 1 to 4 or arrows for the tabs, "
-        "q stops. Where the output is no terminal it prints one snapshot after the other."
+        "Shows the queue live: lanes, ledger, workers, cache, the rate as bars. Keys: 1 to 4 or arrows for the tabs; "
+        "up and down select a lane, p pauses or resumes it, s switches the mode, both after a y; q stops. Where the "
+        "output is no terminal it prints one snapshot after the other."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,7 +38,7 @@ class Command(BaseCommand):
 
 
 def _live(console: Console, interval: float) -> None:
-    watch = Watch()
+    watch = Watch(_carry_out)
     with keyboard.keys() as wait, Live(console=console, screen=True, auto_refresh=False) as live:
         snapshot, looked_at = _look(watch)
         goes_on = True
@@ -43,6 +47,16 @@ def _live(console: Console, interval: float) -> None:
             goes_on = watch.press(wait(max(looked_at + interval - time.monotonic(), 0.0)))
             if time.monotonic() >= looked_at + interval:
                 snapshot, looked_at = _look(watch)
+
+
+def _carry_out(order: Order) -> str:
+    try:
+        has_changed = switching.carry_out(order, switching.by_shell("watch_queue"))
+    except NotRecorded as error:
+        return str(error)
+    except (RedisError, OSError, EmbeddedValkeyError) as error:
+        return f"Redis cannot be reached, so nothing was switched: {error}"
+    return f"{order.done}." if has_changed else f"Nothing to do: {order.done}."
 
 
 def _look(watch: Watch) -> tuple[dict[str, Any], float]:
