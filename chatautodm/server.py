@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
+from queueops import garbage
+
 # Of one process; a further one is told 503. Each costs some 10 kB and a file descriptor.
 MOST_CONNECTIONS = 8000
 
@@ -30,3 +32,8 @@ class WebWorker(UvicornWorker):  # type: ignore[misc]  # the package ships no ty
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         super().init_process()
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        garbage.collect_rarely()  # the application is loaded by now
+        super().run()

@@ -33,7 +33,7 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
-from queueops import connections, database, loops, metrics, runner
+from queueops import connections, database, garbage, loops, metrics, runner
 from queueops.claims import Claims
 from queueops.exchanges import Exchanges
 from queueops.foreign import Foreign, Penalty
@@ -83,6 +83,7 @@ class LaneWorker(BaseWorker):
         for path in settings.QUEUE_PRELOAD:
             import_string(path)
         self.bootstrap(logging_level)
+        garbage.collect_rarely()
         loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         try:
             if with_scheduler:
@@ -105,11 +106,11 @@ class LaneWorker(BaseWorker):
         scheduler = LaneScheduler(
             self.queues, connection=self.connection, logging_level=level, serializer=self.serializer
         )
-        self.scheduler = scheduler
-        if not scheduler.acquire_locks():
-            return
         if not burst:
-            scheduler.start()
+            self.scheduler = scheduler  # `queueops.upkeep` keeps it alive
+            scheduler.keep_alive()
+            return
+        if not scheduler.acquire_locks():
             return
         try:
             scheduler.register_birth()
@@ -164,9 +165,9 @@ class LaneWorker(BaseWorker):
         upkeep = Upkeep(self, self._claims, redis, self._slots)
         understudy = Understudy(self.name, self.queue_names(), self._free)
         self._install_loop_signals()
-        beside = (upkeep.heartbeats(), upkeep.maintenance(), upkeep.metrics_lines(), self._slots.sweep())
+        keeping = (upkeep.heartbeats(), upkeep.maintenance(), upkeep.inspections(), upkeep.metrics_lines())
         listeners = (exchanges.listen(lane) for lane in self.queue_names())
-        async with _beside(*beside, exchanges.look(), understudy.attend(), *listeners):
+        async with _beside(*keeping, self._slots.sweep(), exchanges.look(), understudy.attend(), *listeners):
             while not (self._stopping or self._has_finished(exchanges, burst, max_idle_time)):
                 self._changed.clear()
                 exchanges.begin()
