@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +19,9 @@ Status = Delivery.Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
-    """One step on its way out, or one that will not go (`status` skipped)."""
+    """One step on its way out, or one that will not go (`status` skipped). id: that of its row, if it is a new one."""
 
+    id: UUID = field(default_factory=new_id)
     step: int
     kind: str
     recipient: str
@@ -78,7 +79,7 @@ def begin(news: Sequence[Begun]) -> list[bool]:
             rows.append(by_step[step])
             if new.delivery.once_key:
                 used.add(new.delivery.once_key)
-        sendable.append(is_ours or (step in by_step and _reopen(by_step[step], new.delivery)))
+        sendable.append(is_ours or (step in by_step and _may_still(by_step[step], new.delivery)))
     Delivery.objects.bulk_create(rows)
     return sendable
 
@@ -88,7 +89,7 @@ def begun_row(new: Begun) -> dict[str, Any]:
     delivery = new.delivery
     now = timezone.now()
     return {
-        "id": new_id(),
+        "id": delivery.id,
         "event_id": new.event_id,
         "automation_id": new.automation,
         "automation_key": new.automation,
@@ -103,6 +104,13 @@ def begun_row(new: Begun) -> dict[str, Any]:
         "created_at": now,
         "finished_at": None if delivery.status == Status.SENDING else now,
     }
+
+
+def _may_still(found: Delivery, delivery: NewDelivery) -> bool:
+    """Whether one that is there already may be sent: this very one, whose commit was not heard of, or a refused one."""
+    if found.pk == delivery.id:
+        return found.status == delivery.status
+    return _reopen(found, delivery)
 
 
 def _reopen(found: Delivery, delivery: NewDelivery) -> bool:

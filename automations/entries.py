@@ -25,8 +25,12 @@ Latest = dict[UUID, datetime | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """An event that is being processed, with what was decided. `outcome` is final when there is nothing to send."""
+    """An event that is being processed, with what was decided. `outcome` is final when there is nothing to send.
 
+    id: that of its row, if it is a new one: a run that did not hear of its commit and writes again knows it by that.
+    """
+
+    id: UUID = field(default_factory=new_id)
     event: events.Event
     receipt: str
     lane: str
@@ -77,7 +81,7 @@ def event_row(item: Start) -> Row:
     event = item.event
     now = timezone.now()
     return {
-        "id": new_id(),
+        "id": item.id,
         "key": event.key,
         "receipt": item.receipt,
         "kind": event.kind.value,

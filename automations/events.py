@@ -1,7 +1,7 @@
 """What happened on Instagram, as frozen values. The edge translates Meta's words into these; nothing below sees JSON.
 
-Three families: an `Event` may be answered by an automation; a `Notice` is recognised and never answered; an `Unknown`
-is what nobody here can read, counted and kept. Every id is a string.
+Four families: an `Event` may be answered by an automation; an `Echo` tells that the account sent a message; a `Notice`
+is recognised and never answered; an `Unknown` is what nobody here can read, counted and kept. Every id is a string.
 """
 
 from __future__ import annotations
@@ -174,6 +174,51 @@ class LiveComment(Comment):
     kind: ClassVar[Kind] = Kind.LIVE_COMMENT
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Echo:
+    """A message that the account sent, through us or by hand: to `person`, under Meta's message id `source_id`.
+
+    It is never answered. It tells of a call whose outcome is unknown that the message was sent.
+    """
+
+    account: str
+    person: str
+    source_id: str
+    at_ms: int
+    text: str
+
+    @property
+    def key(self) -> str:
+        """Its identity, the same for every delivery of it."""
+        return _key(self.account, NoticeKind.ECHO.value, self.source_id)
+
+    @property
+    def words_key(self) -> str:
+        """What it has in common with the message that it may be of."""
+        return words_key(self.account, self.person, self.text)
+
+    @property
+    def note(self) -> str:
+        """What must be kept of it besides its `words_key`."""
+        return f"{self.at_ms} {self.source_id}"
+
+    def as_payload(self) -> dict[str, Any]:
+        """JSON-safe; `echo_from_payload` turns it back into the same value."""
+        return {
+            "kind": NoticeKind.ECHO.value,
+            "account": self.account,
+            "person": self.person,
+            "source_id": self.source_id,
+            "at_ms": self.at_ms,
+            "text": self.text,
+        }
+
+
+def words_key(account: str, person: str, text: str) -> str:
+    """One key for one text of an account to a person. Instagram trims what it shows."""
+    return hashlib.blake2b(f"{account}\n{person}\n{text.strip()}".encode(), digest_size=16).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Recognised and never answered."""
@@ -205,3 +250,8 @@ def from_payload(payload: dict[str, Any]) -> Event:
     if "attachments" in values:
         values["attachments"] = tuple(values["attachments"])
     return cls(**values)
+
+
+def echo_from_payload(payload: dict[str, Any]) -> Echo:
+    """The echo that `as_payload` wrote. Raises TypeError on anything else."""
+    return Echo(**{name: value for name, value in payload.items() if name != "kind"})

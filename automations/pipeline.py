@@ -3,21 +3,22 @@
 1. Look up the account; an unknown one is written down and that is all.
 2. Decide: which rule answers, and why the others do not.
 3. Open the event's row with the decision. A redelivery of an event that is over ends here.
-4. For each step: is the window open, may the account send; record the delivery as `sending` and commit; call; record.
+4. For each step: is the window open, may the account send, is it its turn; record the delivery as `sending` and
+   commit; call; record.
    A step that an earlier run sent is passed over; one that it left as `sending` was cut off in the middle and becomes
-   `unconfirmed`, which is never sent again by itself.
+   `unconfirmed`, which is never sent again by itself; its echo settles it (`automations.settling`), or an operator.
 5. Close the event with what became of its steps.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from automations import deliveries, graph, pacing, records, windows
+from automations import deliveries, entries, graph, measured, pacing, records, settling, turns, windows
 from automations.cache import AccountInfo, cache
 from automations.events import Comment, Event, Kind
 from automations.graph_errors import Verdict
@@ -25,7 +26,8 @@ from automations.matching import Decision, Rule, RuleSet, Subject
 from automations.models import Automation, Delivery
 from automations.models import Event as EventRow
 from automations.replies import Call, Refused, Target, plan
-from queueops import database, metrics
+from automations.turns import Limit, TooLate
+from queueops import context, database, metrics
 from queueops.errors import Reject, RetryLater, TryAgain
 from queueops.jobs import Done
 
@@ -56,22 +58,34 @@ CUT_OFF = {
 ALREADY = {True: "This comment already has its one private reply.", False: "Another run of this event has this step."}
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """The first step, and of which limit it has a turn."""
+
+    delivery: deliveries.NewDelivery
+    limit: Limit | None
+
+
 @dataclass(slots=True)
 class Run:
-    """One run of one event: what every step needs, and the last step's result until the next move writes it."""
+    """One run of one event: what every step needs, and the last step's result until the next move writes it.
+
+    turn: of which limit a turn was taken that no step has used yet.
+    """
 
     event: Event
     account: AccountInfo
     automation: str
     happened_at: datetime
-    started: records.Started
+    started: entries.Started
+    turn: Limit | None = None
     unwritten: deliveries.Result | None = None
 
     async def move(self, delivery: deliveries.NewDelivery | None = None, outcome: str = "", reason: str = "") -> bool:
         """Write the result at hand together with what comes next; whether the delivery may be sent."""
         result, self.unwritten = self.unwritten, None
         return await database.writer(records.advance).submit(
-            records.Advance(
+            entries.Advance(
                 event_id=self.started.id,
                 event_key=self.event.key,
                 automation=self.automation,
@@ -83,6 +97,25 @@ class Run:
             )
         )
 
+    async def keep(self) -> None:
+        """Write the result at hand, if there is one: nothing comes next in this run."""
+        if self.unwritten is not None:
+            await self.move()
+
+    def has_turn(self, limit: Limit) -> bool:
+        """Whether there is one at hand; it is used up by asking."""
+        found = self.turn is limit
+        self.turn = None if found else self.turn
+        return found
+
+    async def end(self, statuses: Iterable[str], reason: str) -> None:
+        """Close the event with what became of its steps."""
+        outcome = settling.outcome_of(statuses)
+        await self.move(outcome=outcome, reason=reason)
+        if outcome == Outcome.UNCONFIRMED:  # an echo may have settled a step since it was left so
+            outcome = await database.run(settling.recount, self.started.id)
+        measured.ended(outcome)
+
 
 async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
     """Answer the event by its account's rules. Raises what `queueops.errors` has, for the runner to interpret."""
@@ -93,9 +126,9 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
     rules, decision = await _decide(event, account)
     outcome, reason = _outcome_before_sending(event, account, decision)
     steps = _plan(event, account, decision.rule) if account and decision.rule and outcome == Outcome.PROCESSING else []
-    first = _first_delivery(event, account, steps, happened_at)
+    first = await _first_delivery(event, account, steps, happened_at)
     started = await database.writer(records.start).submit(
-        records.Start(
+        entries.Start(
             event=event,
             receipt=receipt["id"],
             lane=lane,
@@ -106,21 +139,23 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
             reason=reason,
             automation=decision.rule.id if decision.rule else None,
             rules=tuple(decision.looks),
-            delivery=first,
+            delivery=first.delivery if first else None,
         )
     )
     if started.is_over:
         return Done.DUPLICATE if started.is_redelivery else Done.COMPLETED
     # What an earlier run began is continued with the rule it began with, so that no second rule answers as well.
     rule = rules.get(started.automation) if started.automation else decision.rule
-    if account is not None and (steps or started.deliveries):
-        if rule is not decision.rule:
-            steps = _plan(event, account, rule) if rule else []
-        run = Run(event, account, rule.id if rule else started.automation, happened_at, started)
-        if rule is None:
-            await _leave_off(run)
-        else:
-            await _send(run, steps, begun=first if started.may_send else None)
+    if account is None or not (steps or started.deliveries):
+        measured.ended(outcome)
+        return Done.COMPLETED
+    if rule is not decision.rule:
+        steps = _plan(event, account, rule) if rule else []
+    run = Run(event, account, rule.id if rule else started.automation, happened_at, started)
+    if rule is None:
+        await _leave_off(run)
+    else:
+        await _send(run, steps, first)
     return Done.COMPLETED
 
 
@@ -128,7 +163,7 @@ async def _decide(event: Event, account: AccountInfo | None) -> tuple[RuleSet, D
     trigger = TRIGGERS.get(event.kind)
     if account is None or trigger is None:
         return RuleSet([]), Decision(None, [])
-    rules = await cache().rules(event.account, trigger)
+    rules = await cache().rules(account, trigger)
     return rules, rules.decide(_subject(event))
 
 
@@ -137,7 +172,7 @@ def _subject(event: Event) -> Subject:
     return Subject(
         text=getattr(event, "text", ""),
         payload=getattr(event, "payload", ""),
-        media_ids=frozenset(media) - {""},
+        media_ids=frozenset(filter(None, media)),
     )
 
 
@@ -166,20 +201,40 @@ def _plan(event: Event, account: AccountInfo, rule: Rule) -> list[Call | Refused
         "payload": getattr(event, "payload", ""),
         "account": account.username,
     }
-    # The same event always gets the same variant: a later attempt must not become another message.
-    return plan(rule.actions, target, variables, random.Random(event.key).choice)  # noqa: S311
+    return plan(rule.actions, target, variables, partial(_variant, event))
 
 
-def _first_delivery(
+def _variant(event: Event, texts: Sequence[str]) -> str:
+    """The same event always gets the same one: a later attempt must not become another message."""
+    return texts[0] if len(texts) == 1 else texts[int(event.key[:8], 16) % len(texts)]
+
+
+async def _first_delivery(
     event: Event, account: AccountInfo | None, steps: list[Call | Refused], happened_at: datetime
-) -> deliveries.NewDelivery | None:
+) -> First | None:
     """The first step, to be recorded together with the event, if all that could stand against it is known already."""
-    if account is None or not steps or not isinstance(steps[0], Call) or not pacing.is_free(account, datetime.now(UTC)):
+    now = datetime.now(UTC)
+    call = steps[0] if steps else None
+    if account is None or not isinstance(call, Call) or _is_later_attempt() or not await pacing.is_free(account, now):
         return None
-    if steps[0].kind == "public_reply":
+    if call.kind == "public_reply":
         return None  # never urgent, and not always possible
-    closes = windows.closes_at(steps[0].kind, event.kind, happened_at, None)
-    return _delivery(steps[0]) if closes is not None and datetime.now(UTC) <= closes else None
+    closes = windows.closes_at(call.kind, event.kind, happened_at, None)
+    if closes is None or now > closes:
+        return None
+    limit = turns.limit_on(event.kind, call)
+    try:
+        if limit is not None:
+            await turns.take(limit, account.instagram_id, event.key, now, closes)
+    except (RetryLater, TooLate):
+        return None  # the step itself says so, once the event has its row
+    return First(_delivery(call), limit)
+
+
+def _is_later_attempt() -> bool:
+    """Then the event has its row already, and its first step may be over."""
+    run = context.current.get()
+    return run is not None and run.attempt > 1
 
 
 def _delivery(call: Call) -> deliveries.NewDelivery:
@@ -192,55 +247,67 @@ def _delivery(call: Call) -> deliveries.NewDelivery:
     )
 
 
-async def _send(run: Run, steps: list[Call | Refused], begun: deliveries.NewDelivery | None) -> None:
+async def _send(run: Run, steps: list[Call | Refused], first: First | None) -> None:
+    begun = first.delivery.step if first and run.started.may_send else 0
+    run.turn = first.limit if first and not begun else None
     statuses = dict(run.started.deliveries)
     reason = ""
     for step in steps:
         status = statuses.get(step.step)
         if status is None or status in (Status.FAILED, Status.SENDING):
-            is_begun = begun is not None and begun.step == step.step
-            status, why = await _one_step(run, step, status, is_begun=is_begun)
+            try:
+                status, why = await _one_step(run, step, status, is_begun=step.step == begun)
+            except RetryLater:
+                await run.keep()
+                raise
             statuses[step.step] = status
             reason = reason or why
         if status not in GOES_ON:
             break
-    await run.move(outcome=_outcome(statuses.values()), reason=reason)
+    await run.end(statuses.values(), reason)
 
 
 async def _leave_off(run: Run) -> None:
     """The rule that was begun with is gone: nothing more is sent, and what was cut off stays unconfirmed."""
     statuses = dict(run.started.deliveries)
     for step in [step for step, status in statuses.items() if status == Status.SENDING]:
-        run.unwritten = deliveries.Result(step=step, status=Status.UNCONFIRMED, error=CUT_OFF)
-        await run.move()
-        statuses[step] = Status.UNCONFIRMED
-    await run.move(outcome=_outcome(statuses.values()), reason="Its automation was removed before all was sent.")
+        statuses[step], _ = await _leave_unconfirmed(run, step, CUT_OFF)
+    await run.end(statuses.values(), "Its automation was removed before all was sent.")
 
 
 async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_begun: bool) -> tuple[str, str]:
     """The step's new status and, unless it was sent, why."""
     if earlier == Status.SENDING:
-        run.unwritten = deliveries.Result(step=step.step, status=Status.UNCONFIRMED, error=CUT_OFF)
-        return Status.UNCONFIRMED, CUT_OFF["title"]
+        return await _leave_unconfirmed(run, step.step, CUT_OFF)
     if isinstance(step, Refused):
         return await _skip(run, step, {}, step.reason)
     if step.kind == "public_reply" and run.event.kind is Kind.LIVE_COMMENT:
         return await _skip(run, step, step.body, "Instagram takes no public replies to comments on a live video.")
     if is_begun:
         return await _call(run, step)
-    now = datetime.now(UTC)
-    closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, run.started.last_inbound_at)
-    if closes is None or now > closes:
-        return await _skip(run, step, step.body, windows.closed_reason(step.kind, closes))
-    try:
-        pacing.check(run.account, now)
-    except RetryLater:
-        await run.move()
-        raise
+    reason = await _why_never(run, step)
+    if reason:
+        return await _skip(run, step, step.body, reason)
     delivery = _delivery(step)
     if not await run.move(delivery=delivery):
         return Status.SKIPPED, ALREADY[delivery.once_key is not None]
     return await _call(run, step)
+
+
+async def _why_never(run: Run, step: Call) -> str:
+    """Why the step cannot go any more; "" when it goes now and has its turn. Raises RetryLater when it must wait."""
+    now = datetime.now(UTC)
+    closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, run.started.last_inbound_at)
+    if closes is None or now > closes:
+        return f"{windows.closed_reason(step.kind, closes)} {pacing.standing(run.account)}".rstrip()
+    await pacing.check(run.account, now, run.happened_at, closes)
+    limit = turns.limit_on(run.event.kind, step)
+    try:
+        if limit is not None and not run.has_turn(limit):
+            await turns.take(limit, run.account.instagram_id, run.event.key, now, closes)
+    except TooLate as error:
+        return error.reason
+    return ""
 
 
 async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], reason: str) -> tuple[str, str]:
@@ -261,21 +328,23 @@ async def _call(run: Run, call: Call) -> tuple[str, str]:
     try:
         answer = await graph.client().send(call.path, call.body, run.account.token)
     except graph.GraphError as error:
+        measured.called(error.status, error.code)
         return await _refused(run, call, error)
+    measured.called()
     run.unwritten = deliveries.Result(step=call.step, status=Status.SENT, message_id=answer.message_id)
+    if answer.usage:
+        await pacing.heed(run.account, answer.usage, datetime.now(UTC))
     return Status.SENT, ""
 
 
 async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, str]:
     """Record what Meta said, and turn it into what happens next."""
-    uncertain = error.verdict is Verdict.PROBABLY_SENT
-    status = Status.UNCONFIRMED if uncertain else Status.FAILED
-    run.unwritten = deliveries.Result(step=call.step, status=status, error=error.as_json())
+    if error.verdict is Verdict.PROBABLY_SENT:
+        return await _leave_unconfirmed(run, call.step, error.as_json())
+    run.unwritten = deliveries.Result(step=call.step, status=Status.FAILED, error=error.as_json())
     await run.move()
-    if uncertain:
-        return status, error.title
     if error.verdict in (Verdict.WAIT, Verdict.PAUSE_ACCOUNT, Verdict.NEEDS_OWNER):
-        await database.run(pacing.pause, run.account, error, datetime.now(UTC))
+        await pacing.pause(run.account, error, datetime.now(UTC))
     if error.verdict is Verdict.WAIT:
         raise RetryLater(error.title, error.wait_seconds or 60.0, error.cause())
     if error.verdict is Verdict.RETRY:
@@ -283,9 +352,10 @@ async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, 
     raise Reject(str(error), error.cause())
 
 
-def _outcome(statuses: Iterable[str]) -> str:
-    """The event's outcome: the least certain of what was sent, `skipped` when nothing was."""
-    found = set(statuses)
-    if found & {Status.UNCONFIRMED, Status.SENDING}:
-        return Outcome.UNCONFIRMED
-    return Outcome.SENT if Status.SENT in found else Outcome.SKIPPED
+async def _leave_unconfirmed(run: Run, step: int, error: dict[str, Any]) -> tuple[str, str]:
+    """Commit that nobody knows whether the step was sent, and await its echo; the step's status, and why."""
+    run.unwritten = deliveries.Result(step=step, status=Status.UNCONFIRMED, error=error)
+    await run.move()
+    if await settling.expect(run.started.id, run.automation, step):
+        return Status.SENT, ""
+    return Status.UNCONFIRMED, error["title"]

@@ -39,6 +39,8 @@ def start(items: Sequence[Start]) -> list[Started]:
 
 def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> Started:
     """An event that has a row: a redelivery of one that is over, or a later attempt, which decides anew."""
+    if row.pk == item.id:
+        return _started_just_now(item, last_inbound_at)
     if row.is_final:
         return Started(id=row.pk, is_over=True, is_redelivery=row.receipt != item.receipt, is_new=False)
     earlier = list(Delivery.objects.filter(event_id=row.pk).values_list("automation_key", "step", "status"))
@@ -62,6 +64,12 @@ def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> 
         deliveries={step: status for _, step, status in earlier},
         automation=earlier[0][0] if earlier else "",
     )
+
+
+def _started_just_now(item: Start, last_inbound_at: datetime | None) -> Started:
+    """The row is of this very run, whose commit was not heard of: its call has not been made yet."""
+    own = Delivery.objects.filter(pk=item.delivery.id, status=Delivery.Status.SENDING) if item.delivery else None
+    return Started(id=item.id, may_send=own is not None and own.exists(), last_inbound_at=last_inbound_at)
 
 
 def advance(items: Sequence[Advance]) -> list[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from automations import events, pipeline, records
+from automations import events, pipeline, records, settling
 from queueops import context, database, scrubbing
 from queueops.jobs import Done, Failure, Verb, task
 
@@ -35,3 +35,10 @@ async def process_event(payload: dict[str, Any], receipt: dict[str, Any]) -> Don
     scrubbing.hide(str(payload.get("text", "")))
     run = context.current.get()
     return await pipeline.process(events.from_payload(payload), receipt, run.lane if run else "")
+
+
+async def settle_by_echo(payload: dict[str, Any], receipt: dict[str, Any]) -> Done:
+    """Settle the delivery that this is the echo of, if there is one. payload: `Echo.as_payload()`."""
+    scrubbing.hide(str(payload.get("text", "")))
+    await database.run(settling.settle, events.echo_from_payload(payload))
+    return Done.COMPLETED

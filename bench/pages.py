@@ -21,7 +21,8 @@ ROWS = {
           reason, rules, attempts, happened_at, received_at, started_at, finished_at)
         SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, md5('event' || n), 'receipt', 'comment',
           'low', '1784' || n % 10, '84' || n, 'comment' || n, 'I want the link', '{}',
-          (ARRAY['sent','no_match','skipped','dead','unconfirmed'])[n % 5 + 1], '', '[]', '[]', now(), now(), now(), now()
+          (ARRAY['sent','no_match','skipped','dead','unconfirmed'])[n % 5 + 1], '', '[]', '[]',
+          now(), now(), now(), now()
         FROM generate_series({first}, {last}) AS n""",
     "automations_delivery": """
         INSERT INTO automations_delivery (id, event_id, automation_key, step, kind, recipient, body, status, message_id,

@@ -43,14 +43,29 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """News that nearly always nobody waits for; then it is ignored under this name, and its note kept for a while.
+
+    When somebody awaits the key (`queueops.awaited`), the job is taken in instead.
+    """
+
+    name: str
+    key: str
+    note: str
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What one request hands over, all or nothing: the jobs to keep, and what was looked at and put aside.
 
-    `ignored` counts by name what was recognised and needs no answer. `kept` are things nobody could use, kept as
-    they came for the console: (reason, raw bytes).
+    `ignored` counts by name what was recognised and needs no answer, and every `heard` as well: tiers that cannot know
+    what is awaited need not look at those. `kept` are things nobody could use, kept as they came for the console:
+    (reason, raw bytes).
     """
 
     jobs: tuple[Job, ...] = ()
+    heard: tuple[Heard, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
     kept: tuple[tuple[str, bytes], ...] = ()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from automations.events import (
+    Echo,
     Event,
     Message,
     Notice,
@@ -19,7 +20,7 @@ from automations.events import (
 )
 from webhooks.untrusted import MESSAGE_ID_LENGTH, identifier, mapping, milliseconds, names, text, unknown
 
-Item = Event | Notice | Unknown
+Item = Event | Echo | Notice | Unknown
 Reader = Callable[[str, str, dict[str, Any], dict[str, Any]], Item]
 
 ENVELOPE = frozenset({"sender", "recipient", "timestamp"})
@@ -43,7 +44,7 @@ NOTICES = {
     "app_roles": Notice(NoticeKind.HANDOVER),
     "policy_enforcement": Notice(NoticeKind.POLICY),
 }
-# Flags of a message that make it a notice. An unsent message of the account's own is an echo first.
+# Flags of a message that make it a notice. An unsent message of the account's own is an echo first, with nothing in it.
 FLAGS = {
     "is_echo": ECHO,
     "is_self": ECHO,
@@ -70,12 +71,23 @@ def _read_known(account: str, person: str, event: dict[str, Any]) -> Item:
     for key, reader in READERS.items():
         if type(event.get(key)) is dict:
             if event.get("is_self") or (person and person == account):
-                return ECHO
+                return _echo(account, event, event[key])
             return reader(account, person, event, event[key])
     for key, notice in NOTICES.items():
         if type(event.get(key)) is dict:
             return notice
     return unknown(f"messaging: cannot read {names(event, ENVELOPE)}", event)
+
+
+def _echo(account: str, event: dict[str, Any], message: dict[str, Any]) -> Item:
+    """What the account itself sent: whom and what, where that can be told; else only that it did."""
+    person = identifier(mapping(event.get("recipient")).get("id"))
+    mid = identifier(message.get("mid"), MESSAGE_ID_LENGTH)
+    at_ms = milliseconds(event.get("timestamp"))
+    words = text(message.get("text"))
+    if not (account and person and mid and at_ms and words) or person == account or message.get("is_deleted"):
+        return ECHO
+    return Echo(account=account, person=person, source_id=mid, at_ms=at_ms, text=words)
 
 
 def _message(account: str, person: str, event: dict[str, Any], message: dict[str, Any]) -> Item:

@@ -24,6 +24,7 @@ from automations.models import Event as EventRow
 from queueops import database, deadletters, prepared
 from queueops.errors import Reject
 from queueops.jobs import Failure
+from queueops.keys import new_id
 from queueops.models import DeadLetter
 from tests.automations import rows
 
@@ -90,7 +91,12 @@ def as_info(account: Account) -> AccountInfo:
 
 
 def begin(items: Sequence[Start]) -> list[Any]:
-    return list(records.start(items))
+    """Each as a run of its own, however often it was begun before."""
+    return list(records.start([another_run(item) for item in items]))
+
+
+def another_run(item: Start) -> Start:
+    return replace(item, id=new_id(), delivery=item.delivery and replace(item.delivery, id=new_id()))
 
 
 def move(start: Start, started: Started, **fields: Any) -> Advance:
@@ -168,7 +174,7 @@ def _written(way: Any, shop: Account, groups: Sequence[Any], ends: Sequence[Any]
         found = way.start(items)
         answers += [replace(one, id=None) for one in found]
         moves = [
-            move(item, one, result=result, delivery=delivery, outcome=outcome)
+            move(item, one, result=result, delivery=delivery and replace(delivery, id=new_id()), outcome=outcome)
             for (item, one), (result, delivery, outcome) in zip(zip(items, found, strict=True), endings, strict=False)
             if item.automation and not one.is_over
         ]
@@ -217,11 +223,34 @@ def test_of_two_runs_of_one_event_in_one_group_one_may_send(shop):
     item = beginning(comment(), shop, "dm")
 
     found = begin([item, replace(item)])
-    moves = [move(item, found[0], result=SENT, delivery=second_step())] * 2
+    moves = [move(item, found[0], result=SENT, delivery=second_step()) for _ in range(2)]
 
     assert [one.may_send for one in found] == [True, False]
     assert records.advance(moves) == [True, False]
     assert Delivery.objects.count() == 2
+
+
+@pytest.mark.parametrize("way", [records, rows_by_orm], ids=["short", "orm"])
+def test_a_run_whose_commit_was_not_heard_of_knows_its_own_rows_and_may_still_send(shop, way):
+    rows.automation(shop)
+    item, ended = beginning(comment("1"), shop, "dm"), beginning(comment("2"), shop)
+    first = list(way.start([item, ended]))
+
+    assert list(way.start([item, ended])) == first
+    assert [(one.is_new, one.is_over, one.may_send) for one in first] == [(True, False, True), (True, False, False)]
+
+    onward = move(item, first[0], result=SENT, delivery=second_step())
+    assert [list(way.advance([onward])) for _ in range(2)] == [[True], [True]]
+    assert sorted(Delivery.objects.values_list("step", "status")) == [(1, "sent"), (2, "sending")]
+
+
+def test_it_may_not_send_what_another_run_has_settled_meanwhile(shop):
+    rows.automation(shop)
+    item = beginning(comment(), shop, "dm")
+    records.start([item])
+    Delivery.objects.update(status="unconfirmed")
+
+    assert not records.start([item])[0].may_send
 
 
 def test_a_comment_has_one_private_reply_in_one_group_and_ever(shop):
@@ -377,7 +406,7 @@ def test_of_two_processes_that_take_the_same_events_at_once_each_event_has_one(o
             connections.close_all()
 
     with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(process, [items, items[::-1]])
+        one, other = pool.map(process, [items, [another_run(item) for item in items[::-1]]])
 
     assert all(one[key] != other[key] for key in one)
     assert EventRow.objects.count() == Delivery.objects.count() == 40

@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
+from django.http import HttpRequest
 from django.test import override_settings
 
 from automations.models import Account, Automation, Workspace
@@ -57,15 +58,15 @@ def test_an_account_that_is_no_instagram_id_is_refused_with_the_form_it_must_hav
 def test_on_a_developers_machine_the_administrator_can_log_in_and_has_an_api_key(client):
     key = seed("--print-token")[-1]
 
-    assert authenticate(username="admin", password="admin").is_superuser
+    assert authenticate(HttpRequest(), username="admin", password="admin").is_superuser
     assert client.get("/api/queue-stats", headers={"Authorization": f"Token {key}"}).status_code == 200
 
 
 def test_in_production_nobody_is_made_who_can_log_in_but_the_api_key_works(client):
     key = seed("--print-token")[-1]
 
-    assert authenticate(username="admin", password="admin") is None
-    assert authenticate(username="demo-api", password="") is None
+    assert authenticate(HttpRequest(), username="admin", password="admin") is None
+    assert authenticate(HttpRequest(), username="demo-api", password="") is None
     assert client.get("/api/queue-stats", headers={"Authorization": f"Token {key}"}).status_code == 200
     assert client.get("/api/dead-letters", headers={"Authorization": f"Token {key}"}).status_code == 200
     assert client.get("/admin/", headers={"Authorization": f"Token {key}"}).status_code == 302

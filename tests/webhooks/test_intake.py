@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
-from automations.events import Message, from_payload
+from automations.events import Message, echo_from_payload, from_payload, words_key
 from queueops.jobs import Lane
 from tests.servers import APP_SECRET
 from tests.webhooks.bodies import ACCOUNT, AT_MS, PERSON, body, comment, entry, message, payload
@@ -38,6 +38,15 @@ def test_notices_are_counted_by_name_and_not_kept():
     batch = intake.read(payload("batch_mixed.json"))
     assert batch.ignored == {"read": 1, "echo": 1, "reaction": 1, "standby": 1}
     assert batch.kept == ()
+
+
+def test_an_echo_is_counted_and_handed_on_for_whoever_awaits_it():
+    batch = intake.read(payload("dm_echo.json"))
+    assert (batch.jobs, batch.ignored) == ((), {"echo": 1})
+    [heard] = batch.heard
+    assert (heard.name, heard.job.func) == ("echo", "automations.tasks.settle_by_echo")
+    assert echo_from_payload(heard.job.payload).key == heard.job.id
+    assert heard.key == f"echo:{words_key(ACCOUNT, PERSON, 'Here is your link: https://example.com/x ')}"
 
 
 def test_what_nobody_can_read_is_counted_and_kept():

@@ -8,6 +8,7 @@ import pytest
 
 from automations.events import (
     Comment,
+    Echo,
     LiveComment,
     Mention,
     Message,
@@ -163,6 +164,32 @@ def test_a_parent_that_is_the_media_or_the_comment_itself_is_none(parent_id: str
 )
 def test_it_recognises_what_needs_no_answer(event: dict[str, Any], kind: NoticeKind):
     assert one(entry(messaging=[event])) == Notice(kind)
+
+
+SENT = {"sender": {"id": ACCOUNT}, "recipient": {"id": PERSON}}
+
+
+def test_an_echo_says_what_the_account_sent_to_whom():
+    event = message(text="Here it is", is_echo=True) | SENT
+    assert one(entry(messaging=[event])) == Echo(
+        account=ACCOUNT, person=PERSON, source_id="m_1", at_ms=AT_MS, text="Here it is"
+    )
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        message(is_echo=True) | SENT,  # only an attachment
+        message(text="x", is_echo=True, is_deleted=True) | SENT,
+        message(text="x", is_echo=True, mid="") | SENT,
+        message(text="x", is_echo=True) | SENT | {"timestamp": "soon"},
+        message(text="x", is_echo=True) | SENT | {"recipient": {"id": ACCOUNT}},
+        message(text="x", is_echo=True) | SENT | {"recipient": None},
+        direct(postback={"mid": "m_1", "payload": "GO"}) | SENT,
+    ],
+)
+def test_an_echo_that_does_not_say_so_is_only_recognised(event: dict[str, Any]):
+    assert one(entry(messaging=[event])) == Notice(NoticeKind.ECHO)
 
 
 @pytest.mark.parametrize("event", [message(text="link"), direct(postback={"title": "Start"}), direct(anything={})])

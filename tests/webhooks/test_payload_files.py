@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from automations.events import Event, Notice
+from automations.events import Echo, Event, Notice
 from tests.webhooks.bodies import PAYLOADS, payload
 from webhooks.parsing import Item, Unusable, parse
 
@@ -14,7 +14,7 @@ TABLE: dict[str, list[str]] = {
     "batch_1000_comments.json": ["comment"] * 1000,
     "batch_duplicates.json": ["message", "message", "comment", "comment"],
     "batch_mixed.json": [
-        "message", "read!", "echo!", "reaction!", "comment", "comment", "mention", "standby!", "comment",
+        "message", "read!", "echo", "reaction!", "comment", "comment", "mention", "standby!", "comment",
     ],
     "batch_one_bad_among_good.json": ["message", "unknown", "unknown", "message"],
     "batch_redelivery_same_mid_new_entry_time.json": ["message"],
@@ -32,9 +32,9 @@ TABLE: dict[str, list[str]] = {
     "comment_self.json": ["own_comment!"],
     "deep_nesting.json": UNUSABLE,
     "dm_ad_referral.json": ["message"],
-    "dm_echo.json": ["echo!"],
+    "dm_echo.json": ["echo"],
     "dm_echo_deleted.json": ["echo!"],
-    "dm_echo_keyword_loop.json": ["echo!"],
+    "dm_echo_keyword_loop.json": ["echo"],
     "dm_file.json": ["message"],
     "dm_ig_post.json": ["message"],
     "dm_image.json": ["message"],
@@ -92,6 +92,8 @@ def name(item: Item) -> str:
     """An event by its kind, a notice by its kind and an exclamation mark."""
     if isinstance(item, Event):
         return item.kind.value
+    if isinstance(item, Echo):
+        return "echo"
     return f"{item.kind.value}!" if isinstance(item, Notice) else "unknown"
 
 

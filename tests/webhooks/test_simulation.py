@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from automations.events import Event, Kind, Notice, from_payload
+from automations.events import Echo, Event, Kind, Notice, from_payload
 from automations.words import words
 from webhooks.intake import read
 from webhooks.parsing import parse
@@ -30,6 +30,9 @@ def test_each_body_is_read_as_what_it_says_it_holds():
         for item, content in zip(items, generated.contents, strict=True):
             if isinstance(item, Notice):
                 assert item.kind.value == content.kind
+            elif isinstance(item, Echo):
+                assert (content.kind, item.account, item.person) == ("echo", content.account, content.person)
+                assert (item.source_id, item.text) == (content.source_id, content.text)
             else:
                 assert isinstance(item, Event)
                 assert (item.kind.value, item.account, item.person) == (content.kind, content.account, content.person)
