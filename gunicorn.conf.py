@@ -61,6 +61,15 @@ def post_fork(server: Any, worker: Any) -> None:
     stop_with_parent()
 
 
+def post_worker_init(worker: Any) -> None:
+    """The first web process says what Redis' own settings risk: what this process imports would survive a reload."""
+    if worker.age == 1:
+        from queueops import durability  # noqa: PLC0415
+
+        for risk in durability.risks():
+            worker.log.warning("%s %s", risk.words, risk.hint)
+
+
 def on_reload(server: Any) -> None:
     """SIGHUP: new code for the workers, too."""
     _queue_workers(server).reload()

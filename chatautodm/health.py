@@ -10,14 +10,10 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from queueops import connections
 from queueops.embedded import EmbeddedValkeyError
@@ -73,12 +69,7 @@ def _threads() -> ThreadPoolExecutor:
 
 def _redis_answers() -> None:
     connections.ensure_server()
-    with Redis.from_url(
-        settings.QUEUE_REDIS_URL,
-        socket_connect_timeout=ANSWER_SECONDS / 2,
-        socket_timeout=ANSWER_SECONDS / 2,
-        retry=Retry(NoBackoff(), 0),
-    ) as redis:
+    with connections.new_client(ANSWER_SECONDS / 2, ANSWER_SECONDS / 2) as redis:
         redis.ping()
 
 

@@ -50,6 +50,7 @@ from chatautodm.security_settings import SECURE_PROXY_SSL_HEADER as SECURE_PROXY
 from chatautodm.security_settings import SECURE_SSL_REDIRECT as SECURE_SSL_REDIRECT
 from chatautodm.security_settings import SESSION_COOKIE_SECURE as SESSION_COOKIE_SECURE
 from chatautodm.security_settings import SILENCED_SYSTEM_CHECKS as SILENCED_SYSTEM_CHECKS
+from queueops import sentinel
 
 VAR_DIR = BASE_DIR / "var"
 
@@ -244,22 +245,34 @@ def valkey_socket(folder: Path) -> Path:
 LANES = ["high", "default", "low"]
 
 REDIS_URL = os.environ.get("REDIS_URL", "").strip()
-if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://", sentinel.SCHEME)):
     raise ImproperlyConfigured(
-        f"REDIS_URL must begin with redis://, rediss:// or unix://, not {REDIS_URL.split(':')[0]!r} "
-        "(redis+sentinel:// cannot be used yet); leave it unset for the embedded Valkey."
+        f"REDIS_URL must begin with redis://, rediss://, unix:// or {sentinel.SCHEME}, "
+        f"not {REDIS_URL.split(':')[0]!r}; leave it unset for the embedded Valkey."
     )
+REDIS_REPLICAS_TO_WAIT_FOR = integer("REDIS_REPLICAS_TO_WAIT_FOR", 0)
 # Where the embedded Valkey keeps its append-only file, socket and log.
 VALKEY_DIR = VAR_DIR / "valkey"
 EMBEDDED_REDIS_URL = f"unix://{valkey_socket(VALKEY_DIR)}"
 
 QUEUE_REDIS_URL = REDIS_URL or EMBEDDED_REDIS_URL
+
+
+def watched(url: str) -> sentinel.Watched | None:
+    """What redis+sentinel:// names, None for any other address; or one clear error at start-up."""
+    try:
+        return sentinel.parse(url) if sentinel.is_meant(url) else None
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from error
+
+
+WATCHED = watched(QUEUE_REDIS_URL)
 # Four calls to Meta at their time-outs, and the writes between them.
 QUEUE_JOB_TIMEOUT_SECONDS = 180
 
 RQ_QUEUES = {
     lane: {
-        "URL": QUEUE_REDIS_URL,
+        **(WATCHED.rq_queue() if WATCHED else {"URL": QUEUE_REDIS_URL}),
         "DEFAULT_TIMEOUT": QUEUE_JOB_TIMEOUT_SECONDS,
         "SERIALIZER": "rq.serializers.JSONSerializer",
     }
@@ -332,6 +345,7 @@ SECRETS = [
     *INSTAGRAM_APP_SECRET,
     INSTAGRAM_VERIFY_TOKEN,
     *passwords(os.environ.get("DATABASE_URL", ""), REDIS_URL),
+    *(WATCHED.passwords if WATCHED else []),
     *([urlsplit(SENTRY_DSN).username or ""] if SENTRY_DSN else []),
 ]
 # How access tokens of Instagram Login (IGAA…, IGQV…) and Facebook Login (EAA…) begin.

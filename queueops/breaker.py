@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from queueops import connections
+from queueops import connections, replicas
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +20,23 @@ PROBE_KEY = "cad:probe"
 PROBE_SECONDS = 0.5
 
 
+PROBE = f"return redis.call('SET', '{PROBE_KEY}', '1', 'EX', 60)"
+
+
 def answers() -> bool:
-    """Whether Redis takes a write now; known within connections.PATIENCE_SECONDS."""
+    """Whether Redis takes a webhook now: a write that reaches as many replicas as must have it.
+
+    Known within some connections.PATIENCE_SECONDS.
+    """
+    try:
+        replicas.run(connections.impatient_client(), PROBE, ())
+    except (RedisError, OSError):
+        return False
+    return True
+
+
+def is_writable() -> bool:
+    """Whether Redis takes a write now: all that a worker needs, with or without replicas."""
     try:
         connections.impatient_client().set(PROBE_KEY, "1", ex=60)
     except (RedisError, OSError):

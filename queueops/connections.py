@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from redis import Redis
@@ -12,15 +13,18 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from queueops import embedded
+from queueops import embedded, sentinel
 from queueops.loops import PerLoop
 
 CONNECT_SECONDS = 2.0
 # Longer than the longest blocking wait of the worker; a dead peer is noticed by the connection's end long before.
 ANSWER_SECONDS = 15.0
 
+PATIENCE_SECONDS = 0.25  # for a probe
+
 _lock = threading.Lock()
 _client: Redis | None = None
+_impatient: Redis | None = None
 
 
 def ensure_server() -> None:
@@ -29,30 +33,47 @@ def ensure_server() -> None:
         embedded.ensure(settings.VALKEY_DIR, Path(settings.EMBEDDED_REDIS_URL.removeprefix("unix://")))
 
 
+def new_client(connect_seconds: float, answer_seconds: float) -> Redis:
+    """One more, for the caller to close. A dead server fails in milliseconds: redis-py's own retries take seconds."""
+    url: str = settings.QUEUE_REDIS_URL
+    options: dict[str, Any] = {
+        "socket_connect_timeout": connect_seconds,
+        "socket_timeout": answer_seconds,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    return sentinel.parse(url).client(**options) if sentinel.is_meant(url) else Redis.from_url(url, **options)
+
+
 def client() -> Redis:
     """This process's client. Connections are pooled: django_rq.get_queue() would open a new one at every call."""
     global _client
     with _lock:
         if _client is None:
             ensure_server()
-            _client = Redis.from_url(
-                settings.QUEUE_REDIS_URL,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=ANSWER_SECONDS,
-                # A dead server fails in milliseconds, not after the client library's own seconds of retries.
-                retry=Retry(NoBackoff(), 0),
-            )
+            _client = new_client(CONNECT_SECONDS, ANSWER_SECONDS)
         return _client
+
+
+def impatient_client() -> Redis:
+    """For asking whether Redis works: gives up after PATIENCE_SECONDS."""
+    global _impatient
+    with _lock:
+        if _impatient is None:
+            _impatient = new_client(PATIENCE_SECONDS, PATIENCE_SECONDS)
+        return _impatient
 
 
 def _make_async_client() -> AsyncRedis:
     ensure_server()
-    return AsyncRedis.from_url(
-        settings.QUEUE_REDIS_URL,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
-        retry=AsyncRetry(NoBackoff(), 0),
-    )
+    url: str = settings.QUEUE_REDIS_URL
+    options: dict[str, Any] = {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "retry": AsyncRetry(NoBackoff(), 0),
+    }
+    if sentinel.is_meant(url):
+        return sentinel.parse(url).async_client(**options)
+    return AsyncRedis.from_url(url, **options)
 
 
 async_client = PerLoop(_make_async_client, AsyncRedis.aclose)

@@ -82,11 +82,17 @@ def write_all(write: Write[Item, Result], items: Sequence[Item]) -> Sequence[Res
         return [write_all(write, [item])[0] for item in items]
 
 
-def _is_there() -> bool:
-    """Whether the database can be reached; a connection that broke is made anew."""
+def ping() -> None:
+    """Ask the database for nothing; a connection that broke is made anew. Raises DatabaseError, InterfaceError."""
     close_old_connections()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _is_there() -> bool:
+    """Whether the database can be reached."""
     try:
-        connection.ensure_connection()
+        ping()
     except (DatabaseError, InterfaceError):
         return False
     return True

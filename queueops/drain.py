@@ -25,6 +25,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from redis import Redis
 
+from queueops import replicas
 from queueops.deadletters import rq_now
 from queueops.jobs import Lane
 from queueops.keys import new_id
@@ -151,7 +152,8 @@ def _move(redis: Redis, mover: str) -> int:
 
 def _put(redis: Redis, mover: str, rows: Sequence[FallbackJob]) -> set[UUID]:
     """The rows that Redis has now."""
-    answers: Any = redis.register_script(MOVE)(args=_move_args(mover, rows))
+    # With too few replicas the rows stay marked: the next move finds them in Redis, or moves them into another master.
+    answers = replicas.run(redis, MOVE, _move_args(mover, rows))
     return {row.pk for row, answer in zip(rows, answers.decode(), strict=False) if answer == "m"}
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
+from queueops import outage
 from queueops.claims import JOBS_AN_EXCHANGE, Claims
 from queueops.runner import Settled
 from queueops.slots import Slots
@@ -50,7 +51,13 @@ class Exchanges:
         self._news = 0
         self._closing = False
         self._resting = asyncio.Event()  # nothing waits, and slots are free: the listeners' time
+        self._database = outage.watch()
         self.idle_since = time.monotonic()
+
+    @property
+    def _refuses(self) -> bool:
+        """Whether nothing may be begun: the worker stops, or nobody could write down what would be done."""
+        return self._closing or self._database.is_away
 
     @property
     def suspended(self) -> bool:
@@ -91,7 +98,7 @@ class Exchanges:
 
     def _free(self) -> int:
         """For how many jobs the next exchange may ask."""
-        if self._closing:
+        if self._refuses:
             return 0
         free = min(self._slots.free - self._asked, max(self._slots.number // AT_ONCE, 1), JOBS_AN_EXCHANGE)
         if self._limit is not None:
@@ -110,7 +117,7 @@ class Exchanges:
         finally:
             self._asked -= free
         for job in claimed:
-            if self._closing:
+            if self._refuses:
                 self._slots.give_back(job)
             else:
                 self._slots.start(job)

@@ -127,7 +127,7 @@ def _look_closer(snapshot: dict[str, Any], redis: Redis) -> Seen:
 def families(seen: Seen, counts: Sequence[Counts]) -> Iterator[Metric]:
     """Every metric that there is, also those without a sample just now."""
     yield from _lanes(seen.snapshot)
-    yield from _ledger(seen.snapshot["ledger"], seen.ignored)
+    yield from _ledger(seen.snapshot["ledger"], seen.snapshot["deferred"], seen.ignored)
     yield from _workers(seen.snapshot)
     yield from _surroundings(seen.snapshot)
     for name, (metric, help_text) in HISTOGRAMS.items():
@@ -160,11 +160,12 @@ def _listeners(snapshot: dict[str, Any]) -> dict[str, int | None]:
     return {lane: listening[lane] for lane in snapshot["queues"]}
 
 
-def _ledger(counts: dict[str, int | None], ignored: dict[str, int]) -> Iterator[Metric]:
+def _ledger(counts: dict[str, int | None], deferred: int | None, ignored: dict[str, int]) -> Iterator[Metric]:
     yield _counter("events_received_total", "Events that webhooks brought.", "", {"": counts["received"]})
     ended = {name: counts[name] for name in ("duplicate", "ignored", "completed", "discarded")}
     yield _counter("events_ended_total", "Events that are over, by how.", "how", ended)
     yield _counter("events_ignored_total", "Events that were ignored on purpose, by why.", "reason", ignored)
+    yield _counter("events_deferred_total", "Events put off into the lowest lane.", "", {"": deferred})
     yield _gauge(
         "fallback_events", "Events that the database keeps until Redis has them.", "", {"": counts["fallback"]}
     )

@@ -53,7 +53,7 @@ class Ledger:
     """All counts at one instant; `unexplained` is 0 unless something was lost or appeared from nowhere.
 
     `fallback` is None, and with it `unexplained`, when the database cannot be asked. `moved` are rows of the database
-    tier that Redis holds already.
+    tier that Redis holds already. `deferred` is no part of the sum: how many were put off into the lowest lane.
     """
 
     received: int
@@ -64,6 +64,7 @@ class Ledger:
     fallback: int | None
     lanes: dict[Lane, LaneCounts]
     moved: frozenset[UUID] = frozenset()
+    deferred: int = 0
 
     def total(self, place: str) -> int:
         return sum(getattr(counts, place) for counts in self.lanes.values())
@@ -80,7 +81,7 @@ class Ledger:
     def as_json(self) -> dict[str, Any]:
         """The `ledger` of `GET /api/queue-stats`."""
         totals = {place: self.total(place) for place in ("waiting", "active", "retrying", "dead")}
-        counted = {name: value for name, value in asdict(self).items() if name not in {"lanes", "moved"}}
+        counted = {name: value for name, value in asdict(self).items() if name not in {"lanes", "moved", "deferred"}}
         return {**counted, **totals, "unexplained": self.unexplained}
 
 
@@ -95,6 +96,7 @@ def read(redis: Redis) -> Ledger:
         fallback=0,
         lanes={lane: LaneCounts(**dict(zip(places, row, strict=True))) for lane, row in zip(Lane, lanes, strict=True)},
         moved=frozenset(UUID(key.decode()) for key in moved),
+        deferred=int(hashed.get(b"deferred", 0)),
     )
 
 

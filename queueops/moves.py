@@ -3,112 +3,197 @@
 Keys are RQ's own (rq 3.0): lists `rq:queue:<lane>`, sorted sets `rq:wip:<lane>` (members `<job>:<execution>`, scored
 by the time until which the worker vouches for it), `rq:scheduled:<lane>`, `rq:failed:<lane>`, hashes `rq:job:<id>`,
 `rq:execution:<job>:<execution>`, sets `rq:worker:<name>:executions`.
-So RQ's tools and django-rq's pages show the truth. An execution's hash is written by its worker's first heartbeat:
-most executions are over before anybody could look at it.
+So RQ's tools and django-rq's pages show the truth. An execution's hash is written when it has run for a second: most
+are over before anybody could look at it.
 """
 
 from __future__ import annotations
 
-CLAIM = """
--- ARGV: slots, now (RQ's format), vouched until (s), worker, execution prefix, first execution number, lanes…
--- Pops in lane order; of every 20 slots one serves the lowest lane first and two serve the second, so that they never
--- starve. Answers for each job {lane, id, execution, data, timeout, attempts, dispatched}.
-local slots, now, vouched, worker = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local prefix, number = ARGV[5], tonumber(ARGV[6])
-local lanes = {}
-for i = 7, #ARGV do lanes[#lanes + 1] = ARGV[i] end
-local empty = {}
-local function pop(first)
-  if first and not empty[first] then
-    local id = redis.call('LPOP', 'rq:queue:' .. lanes[first])
-    if id then return id, lanes[first] end
-    empty[first] = true
-  end
-  for i, lane in ipairs(lanes) do
-    if not empty[i] then
-      local id = redis.call('LPOP', 'rq:queue:' .. lane)
-      if id then return id, lane end
-      empty[i] = true
+_SETTLE = """
+-- Ends executions: rows of {how, lane, id, execution, vouched, detail, attempts}. how:
+-- `completed`, `duplicate` (a count of the ledger; the job is over), `retry` (detail: run after, s), `dead` and
+-- `stopped` (detail: the error in one line), `back` (to the head of its lane, untouched), `gone` (there is no job any
+-- more). vouched: 1 when a heartbeat has written the execution's hash.
+-- Answers how many were no longer the job's own: the worker was taken for dead, and the job went to another, whose
+-- business it now is. Members are taken out by one command for each lane, jobs deleted by one for all.
+local function settle(rows)
+  local lost, done, failed = 0, 0, 0
+  local by_lane, counts, over, members = {}, {}, {}, {}
+  for _, row in ipairs(rows) do
+    local lane = by_lane[row[2]]
+    if not lane then
+      lane = {rows = {}, members = {}}
+      by_lane[row[2]] = lane
+    end
+    local member = row[3] .. ':' .. row[4]
+    lane.rows[#lane.rows + 1] = row
+    lane.members[#lane.members + 1] = member
+    if row[5] == 1 then
+      over[#over + 1] = 'rq:execution:' .. member
+      members[#members + 1] = member
     end
   end
-end
-local claimed = {}
-while #claimed < slots do
-  local turn = number % 20
-  local first = nil
-  if turn == 10 and #lanes > 1 then first = #lanes elseif (turn == 5 or turn == 15) and #lanes > 1 then first = 2 end
-  local id, lane = pop(first)
-  if not id then break end
-  local key = 'rq:job:' .. id
-  local job = redis.call('HMGET', key, 'data', 'timeout', 'attempts', 'dispatched')
-  if job[1] then  -- an id without a job is what RQ, too, drops at this point: the job was deleted while it waited
-    local execution = prefix .. number
-    number = number + 1
-    redis.call('HSET', key, 'status', 'started', 'started_at', now, 'last_heartbeat', now, 'worker_name', worker)
-    redis.call('ZADD', 'rq:wip:' .. lane, vouched, id .. ':' .. execution)
-    claimed[#claimed + 1] = {lane, id, execution, job[1], job[2] or '', job[3] or '0', job[4] or ''}
+  local function finish(how, lane, id, detail, attempts)
+    local key = 'rq:job:' .. id
+    if how == 'completed' or how == 'duplicate' then
+      over[#over + 1] = key
+      counts[how] = (counts[how] or 0) + 1
+      done = done + 1
+    elseif how == 'retry' then
+      redis.call('HSET', key, 'status', 'scheduled', 'attempts', attempts)
+      redis.call('ZADD', 'rq:scheduled:' .. lane, detail, id)
+      failed = failed + 1
+    elseif how == 'dead' or how == 'stopped' then
+      local status = how == 'dead' and 'failed' or how
+      redis.call('HSET', key, 'status', status, 'attempts', attempts, 'ended_at', now, 'exc_info', detail)
+      redis.call('ZADD', 'rq:failed:' .. lane, '+inf', id)
+      failed = failed + 1
+    elseif how == 'back' then
+      redis.call('HSET', key, 'status', 'queued')
+      redis.call('LPUSH', 'rq:queue:' .. lane, id)
+    end
   end
+  for name, lane in pairs(by_lane) do
+    local held = redis.call('ZMSCORE', 'rq:wip:' .. name, unpack(lane.members))
+    redis.call('ZREM', 'rq:wip:' .. name, unpack(lane.members))
+    for i = #lane.rows, 1, -1 do  -- backwards, so that those that go back stand in their lane as they did
+      local how, _, id, _, _, detail, attempts = unpack(lane.rows[i])
+      if held[i] then finish(how, name, id, detail, attempts) else lost = lost + 1 end
+    end
+  end
+  if #over > 0 then redis.call('DEL', unpack(over)) end
+  if #members > 0 then redis.call('SREM', 'rq:worker:' .. worker .. ':executions', unpack(members)) end
+  for how, n in pairs(counts) do redis.call('HINCRBY', 'cad:ledger', how, n) end
+  if done + failed > 0 and redis.call('EXISTS', 'rq:worker:' .. worker) == 1 then
+    if done > 0 then redis.call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', done) end
+    if failed > 0 then redis.call('HINCRBY', 'rq:worker:' .. worker, 'failed_job_count', failed) end
+  end
+  return lost
 end
-if #claimed > 0 then redis.call('HSET', 'rq:worker:' .. worker, 'state', 'busy') end
-return claimed
 """
 
-# What every end of an execution has in common. It answers false when the execution is no longer the job's own: its
-# worker was taken for dead and the job went to another, whose business it now is.
-_END = """
-local function ended(worker, lane, id, execution)
-  local member = id .. ':' .. execution
-  redis.call('DEL', 'rq:execution:' .. member)
-  redis.call('SREM', 'rq:worker:' .. worker .. ':executions', member)
-  return redis.call('ZREM', 'rq:wip:' .. lane, member) == 1
+_CLOSED = """
+-- The lanes of which nothing may be claimed now, as a set: all of them while RQ's workers are suspended or the mode is
+-- `paused`, and those that are paused by themselves (`queueops.switches`). And whether it is all of them.
+local function closed_lanes()
+  local closed, all = {}, redis.call('EXISTS', 'rq:suspended') == 1
+  local switches = redis.call('HGETALL', 'cad:switches')
+  for i = 1, #switches, 2 do
+    local readable, switch = pcall(cjson.decode, switches[i + 1])
+    local holds = readable and (switch['until'] == cjson.null or clock < switch['until'])
+    local lane = string.match(switches[i], '^lane:(.+)$')
+    if holds and lane then closed[lane] = true end
+    if holds and switches[i] == 'mode' and switch.value == 'paused' then all = true end
+  end
+  if all then
+    for _, lane in ipairs(lanes) do closed[lane] = true end
+  end
+  return closed, all
 end
 """
 
-SETTLE = (
-    _END
-    + """
--- ARGV: worker, now (RQ's format), JSON list of [how, lane, id, execution, detail, attempts]
--- how: `completed`, `duplicate` (a count of the ledger; the job is over), `retry` (detail: run after, s),
---      `dead` (detail: the error in one line), `back` (to the head of its lane, untouched).
--- Answers how many were no longer this worker's.
-local worker, now, lost, done, failed = ARGV[1], ARGV[2], 0, 0, 0
-local counts = {}
-for _, one in ipairs(cjson.decode(ARGV[3])) do
-  local how, lane, id, execution, detail, attempts = unpack(one)
-  local key = 'rq:job:' .. id
-  if not ended(worker, lane, id, execution) then
-    lost = lost + 1
-  elseif how == 'retry' then
-    redis.call('HSET', key, 'status', 'scheduled', 'attempts', attempts)
-    redis.call('ZADD', 'rq:scheduled:' .. lane, detail, id)
-    failed = failed + 1
-  elseif how == 'dead' then
-    redis.call('HSET', key, 'status', 'failed', 'attempts', attempts, 'ended_at', now, 'exc_info', detail)
-    redis.call('ZADD', 'rq:failed:' .. lane, '+inf', id)
-    failed = failed + 1
-  elseif how == 'back' then
-    redis.call('HSET', key, 'status', 'queued')
-    redis.call('LPUSH', 'rq:queue:' .. lane, id)
-  else
-    redis.call('DEL', key)
-    counts[how] = (counts[how] or 0) + 1
-    done = done + 1
+_CLAIM = """
+-- Pops up to `slots` jobs in lane order, and marks and registers each as started. Of every 20 slots that a worker ever
+-- asked for, whether in one claim or in twenty, one serves the lowest lane first and two the second, so that these
+-- never starve. An answer of fewer than `slots` means that nothing more waits in the lanes that are open.
+local function claim(slots, number, prefix, closed)
+  local last, second = 0, 0
+  if #lanes > 1 then
+    for turn = number, number + slots - 1 do
+      local place = turn % 20
+      if place == 10 then last = last + 1 elseif place == 5 or place == 15 then second = second + 1 end
+    end
+  end
+  local by_lane, free = {}, slots
+  local function take(i, n)
+    local lane = lanes[i]
+    if closed[lane] then return end
+    local found = by_lane[i] or {}
+    by_lane[i] = found
+    while n > 0 do
+      local ids = redis.call('LPOP', 'rq:queue:' .. lane, n)
+      if not ids then return end
+      local started = {}
+      for _, id in ipairs(ids) do
+        local key = 'rq:job:' .. id
+        local job = redis.call('HMGET', key, 'data', 'timeout', 'attempts', 'dispatched', 'status')
+        -- An id without a job is what RQ, too, drops at this point: it was deleted while it waited. And one that was
+        -- in a lane twice is somewhere else already.
+        if job[1] and (not job[4] or job[5] == 'queued') then
+          local execution = prefix .. number
+          number = number + 1
+          redis.call('HSET', key, 'status', 'started', 'started_at', now, 'last_heartbeat', now, 'worker_name', worker)
+          started[#started + 1] = vouched
+          started[#started + 1] = id .. ':' .. execution
+          found[#found + 1] = {lane, id, execution, job[1], job[2] or '', job[3] or '0', job[4] or ''}
+        end
+      end
+      if #started > 0 then redis.call('ZADD', 'rq:wip:' .. lane, unpack(started)) end
+      n = n - #started / 2
+      free = free - #started / 2
+    end
+  end
+  take(#lanes, last)
+  take(2, second)
+  for i = 1, #lanes do take(i, free) end
+  local claimed = {}
+  for i = 1, #lanes do
+    for _, job in ipairs(by_lane[i] or {}) do claimed[#claimed + 1] = job end
+  end
+  return claimed
+end
+"""
+
+EXCHANGE = f"""
+-- ARGV: worker, now (RQ's format), now (s), vouched until (s), ended as JSON (or ''), free slots, the worker's state if
+--       something is claimed, and if nothing is ('' to leave it), execution prefix, first execution number, lanes...
+-- Settles what has ended, then claims. Answers {{how many of the ended were no longer this worker's, the lanes that are
+-- closed, {{lane, id, execution, data, timeout, attempts, dispatched}} for each claimed job}}.
+local worker, now, clock, vouched = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local lanes = {{}}
+for i = 11, #ARGV do lanes[#lanes + 1] = ARGV[i] end
+{_SETTLE}
+{_CLOSED}
+{_CLAIM}
+local lost, claimed = 0, {{}}
+if ARGV[5] ~= '' then lost = settle(cjson.decode(ARGV[5])) end
+local closed, all_closed = closed_lanes()
+if tonumber(ARGV[6]) > 0 then claimed = claim(tonumber(ARGV[6]), tonumber(ARGV[10]), ARGV[9], closed) end
+local state = #claimed > 0 and ARGV[7] or ARGV[8]
+if all_closed then state = 'suspended' end
+if state ~= '' and redis.call('EXISTS', 'rq:worker:' .. worker) == 1 then
+  redis.call('HSET', 'rq:worker:' .. worker, 'state', state)
+end
+local names = {{}}
+for lane in pairs(closed) do names[#names + 1] = lane end
+return {{lost, names, claimed}}
+"""
+
+VOUCH = """
+-- ARGV: worker, now (s), vouched until (s), the hashes' time to live (s), n x (lane, id, execution, claimed at (s))
+-- Says for each execution that it still runs, and shows it to RQ's tools. One that has ended meanwhile, or is no longer
+-- the job's own, stays as it is.
+local worker, now, vouched, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+for i = 5, #ARGV, 4 do
+  local wip, member = 'rq:wip:' .. ARGV[i], ARGV[i + 1] .. ':' .. ARGV[i + 2]
+  if redis.call('ZSCORE', wip, member) then
+    redis.call('ZADD', wip, vouched, member)
+    redis.call('HSET', 'rq:execution:' .. member, 'id', ARGV[i + 2], 'job_id', ARGV[i + 1], 'worker_name', worker,
+      'created_at', ARGV[i + 3], 'last_heartbeat', now)
+    redis.call('EXPIRE', 'rq:execution:' .. member, ttl)
+    redis.call('SADD', 'rq:worker:' .. worker .. ':executions', member)
   end
 end
-for how, n in pairs(counts) do redis.call('HINCRBY', 'cad:ledger', how, n) end
-if redis.call('EXISTS', 'rq:worker:' .. worker) == 1 then
-  if done > 0 then redis.call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', done) end
-  if failed > 0 then redis.call('HINCRBY', 'rq:worker:' .. worker, 'failed_job_count', failed) end
-end
-return lost
 """
-)
 
 RECOVER = """
 -- ARGV: now (s), a worker counts as gone when silent since (s), a job counts as stuck when vouched until before (s),
---       dry run (1 or 0), hosts' dead workers as one string of lines, lanes…
+--       dry run (1 or 0), hosts' dead workers as one string of lines, most attempts, suspects' time (s), lanes…
 -- Started jobs whose worker is gone, or for which nobody vouched in time (a claim whose answer was lost), go
--- back to the head of their lane. Answers for each lane how many.
+-- back to the head of their lane. From a job's second dead worker on, that counts as a failed attempt, and the job is a
+-- suspect: those of one moment come back one after the other, spread over the suspects' time, so that the one that
+-- kills its worker takes ever fewer others with it. Without an attempt left it stays where it is, to be given up.
+-- Answers {how many of each lane, {lane, id, execution, worker, data, attempts, deaths} for each to be given up}.
 local now, silent, stuck, dry = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local dead = {}
 for name in string.gmatch(ARGV[5], '[^\\n]+') do dead[name] = true end
@@ -122,32 +207,46 @@ local function gone(worker)
   end
   return known[worker]
 end
-local answer = {}
-for l = 6, #ARGV do
+local most, spread = tonumber(ARGV[6]), tonumber(ARGV[7])
+local answer, suspects, doomed = {}, {}, {}
+for l = 8, #ARGV do
   local lane, n = ARGV[l], 0
   local started = redis.call('ZRANGE', 'rq:wip:' .. lane, 0, -1, 'WITHSCORES')
   for i = 1, #started, 2 do
     local member, vouched = started[i], tonumber(started[i + 1])
-    local id = string.match(member, '^([^:]+)')
+    local id, execution = string.match(member, '^([^:]+):(.*)$')
     local key = 'rq:job:' .. id
-    local job = redis.call('HMGET', key, 'status', 'worker_name', 'dispatched')
+    local job = redis.call('HMGET', key, 'status', 'worker_name', 'dispatched', 'recovered', 'attempts')
     local worker = job[2] or ''
-    if job[3] and (gone(worker) or vouched < now) and vouched <= stuck then
-      n = n + 1
-      if not dry then
-        redis.call('ZREM', 'rq:wip:' .. lane, member)
-        redis.call('DEL', 'rq:execution:' .. member)
-        redis.call('SREM', 'rq:worker:' .. worker .. ':executions', member)
-        if job[1] == 'started' then
-          redis.call('HSET', key, 'status', 'queued')
-          redis.call('LPUSH', 'rq:queue:' .. lane, id)
+    local died = gone(worker)
+    if job[3] and (died or vouched < now) and vouched <= stuck then
+      local deaths, attempts = tonumber(job[4] or 0) + (died and 1 or 0), tonumber(job[5] or 0)
+      local suspect = died and deaths > 1 and job[1] == 'started'
+      if suspect and attempts + 1 >= most then
+        doomed[#doomed + 1] = {lane, id, execution, worker, redis.call('HGET', key, 'data') or '', attempts, deaths}
+      else
+        n = n + 1
+        if not dry then
+          redis.call('ZREM', 'rq:wip:' .. lane, member)
+          redis.call('DEL', 'rq:execution:' .. member)
+          redis.call('SREM', 'rq:worker:' .. worker .. ':executions', member)
+          if job[1] == 'started' then redis.call('HSET', key, 'status', 'queued', 'recovered', deaths) end
+          if suspect then
+            redis.call('HSET', key, 'status', 'scheduled', 'attempts', attempts + 1)
+            suspects[#suspects + 1] = {lane, id}
+          elseif job[1] == 'started' then
+            redis.call('LPUSH', 'rq:queue:' .. lane, id)
+          end
         end
       end
     end
   end
   answer[#answer + 1] = n
 end
-return answer
+for i, suspect in ipairs(suspects) do
+  redis.call('ZADD', 'rq:scheduled:' .. suspect[1], now + spread * (i - 1) / #suspects, suspect[2])
+end
+return {answer, doomed}
 """
 
 REVIVE = """
@@ -157,11 +256,11 @@ REVIVE = """
 local now, id, lane = ARGV[1], ARGV[2], ARGV[3]
 local key = 'rq:job:' .. id
 local status = redis.call('HGET', key, 'status')
-if status and status ~= 'failed' then return 0 end
+if status and status ~= 'failed' and status ~= 'stopped' then return 0 end
 if redis.call('ZREM', 'rq:failed:' .. lane, id) == 0 then redis.call('HINCRBY', 'cad:ledger', 'received', 1) end
 redis.call('HSET', key, 'created_at', now, 'enqueued_at', now, 'data', ARGV[4], 'origin', lane, 'status', 'queued',
   'timeout', ARGV[6], 'result_ttl', '0', 'failure_ttl', '-1', 'retries_left', ARGV[7], 'description', ARGV[5],
-  'dispatched', '1', 'attempts', '0', 'ended_at', '', 'exc_info', '')
+  'dispatched', '1', 'attempts', '0', 'recovered', '0', 'ended_at', '', 'exc_info', '')
 redis.call('RPUSH', 'rq:queue:' .. lane, id)
 return 1
 """

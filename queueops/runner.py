@@ -7,29 +7,44 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 from django.conf import settings
+from django.db import DatabaseError, DataError, InterfaceError
 from django.utils.module_loading import import_string
 
-from queueops import context, database, deadletters, metrics
-from queueops.errors import JobError, RetryLater
+from queueops import context, database, deadletters, metrics, outage, scrubbing
+from queueops.errors import JobError, Reject, RetryLater
 from queueops.jobs import Done, Failure, OnFailure
 from queueops.retry import Policy
 
 logger = logging.getLogger(__name__)
 
-# How long a job waits when not even its failure could be recorded (the database is away): no attempt is used.
+# How long a job waits when its failure could not be recorded although the database is there: no attempt is used.
 UNRECORDED_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+class Overdue(Exception):
+    """The job was cancelled because it took longer than its time-out."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(f"Did not finish within {timeout:.0f} s.")
+
+
+class Stopped(Reject):
+    """Somebody stopped the job (RQ's command `stop-job`): it is not tried again by itself."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped by an operator.")
+
+
+@dataclass(slots=True, eq=False)
 class Claimed:
-    """A job as the claim answered it."""
+    """A job as the claim answered it. claimed_at: Unix time. started: on the monotonic clock."""
 
     lane: str
     id: str
@@ -37,13 +52,17 @@ class Claimed:
     data: bytes
     timeout: float
     attempts: int
-    claimed_at: float = field(default_factory=time.time, kw_only=True)
     dispatched: bool = True  # by `queueops.dispatch`, and not enqueued with RQ itself
+    claimed_at: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)
+    vouched: bool = False  # a heartbeat has written about it
+    recording_since: float = 0.0  # it has failed, and that is being written down
+    cut_off: Overdue | Stopped | None = None  # why its task was cancelled; None: because the worker stops
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Settled:
-    """Where a job goes: `how` and `detail` as `moves.SETTLE` reads them."""
+    """Where a job goes: `how` and `detail` as `moves.EXCHANGE` reads them."""
 
     job: Claimed
     how: str
@@ -51,7 +70,7 @@ class Settled:
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Work:
     """What the job's data says: the function by its path, and its arguments."""
 
@@ -77,6 +96,9 @@ def _function(path: str) -> Callable[..., Any]:
     return function
 
 
+_is_async = functools.cache(inspect.iscoroutinefunction)
+
+
 def _on_failure(path: str) -> OnFailure | None:
     try:
         return getattr(_function(path), "on_failure", None)
@@ -85,77 +107,162 @@ def _on_failure(path: str) -> OnFailure | None:
 
 
 async def run(job: Claimed) -> Settled:
-    """Run the job to its end, whatever happens in it; cancelling gives it back to its lane."""
-    started = time.perf_counter()
-    attempt = job.attempts + 1
-    token = context.current.set(context.Run(job.lane, attempt))
+    """Run the job to its end, whatever happens in it, with a timer of its own. Call it in a task of its own."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - for the type checker: a coroutine runs in a task
+    timer = asyncio.get_running_loop().call_later(job.timeout, cut_off, task, job, Overdue(job.timeout))
+    try:
+        return await run_untimed(job)
+    finally:
+        timer.cancel()
+
+
+def cut_off(task: asyncio.Task[Any], job: Claimed, why: Overdue | Stopped) -> None:
+    """Cancel a job so that it ends as a failure, and not back in its lane."""
+    job.cut_off = why
+    task.cancel()
+
+
+async def run_untimed(job: Claimed) -> Settled:
+    """The same for a caller that looks after the time-out itself (`queueops.slots`): a timer a job costs a tenth.
+
+    It changes its task's context. Cancelling gives the job back to its lane, unless `job.cut_off` says why it was.
+    """
+    context.current.set(context.Run(job.lane, job.attempts + 1, job.id))
     try:
         settled = await _call(job)
-    except asyncio.CancelledError:
-        return Settled(job, "back")
-    except Exception as error:  # noqa: BLE001 - a job may raise anything; here it is decided what that means
-        settled = await _failed(job, attempt, error)
-    finally:
-        context.current.reset(token)
-    metrics.observe("process", (time.perf_counter() - started) * 1000)
-    metrics.count(settled.how)
+    except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a job may raise anything
+        if _is_being_cancelled() and job.cut_off is None and isinstance(error, asyncio.CancelledError):
+            return Settled(job, "back")
+        settled = await _failed(job, _why(job, error))
+    metrics.observe("process", (time.monotonic() - job.started) * 1000, settled.how)
     return settled
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody cancelled this task; otherwise it was the job that raised CancelledError by itself.
+
+    The task goes on: what it waits for next must not take it for cancelled.
+    """
+    task = asyncio.current_task()
+    cancelled = False
+    while task is not None and task.cancelling():
+        cancelled = True
+        task.uncancel()
+    return cancelled
+
+
+def _why(job: Claimed, error: BaseException) -> BaseException:
+    """What ended the job: whoever cut it off, whatever the job made of that."""
+    if job.cut_off is None:
+        return error
+    job.cut_off.__cause__ = error  # for its traceback: where it was
+    return job.cut_off
 
 
 async def _call(job: Claimed) -> Settled:
     work = _work(job.data)
     function = _function(work.path)
-    async with asyncio.timeout(job.timeout):
-        if inspect.iscoroutinefunction(function):
-            done = await function(*work.args, **work.kwargs)
-        else:
-            done = await database.run(function, *work.args, **work.kwargs)
-    return Settled(job, Done(done or Done.COMPLETED).value)
+    if _is_async(function):
+        done = await function(*work.args, **work.kwargs)
+    else:
+        done = await database.run(_in_thread, job, function, work)
+    return Settled(job, "completed" if done is None else Done(done).value)
 
 
-async def _failed(job: Claimed, attempt: int, error: Exception) -> Settled:
+_in_threads: set[Claimed] = set()
+
+
+def is_in_threads() -> bool:
+    """Whether a plain function still runs, be it that of a job that was cut off: a thread cannot be."""
+    return bool(_in_threads)
+
+
+def _in_thread(job: Claimed, function: Callable[..., Any], work: Work) -> Any:
+    _in_threads.add(job)
+    try:
+        return function(*work.args, **work.kwargs)
+    finally:
+        _in_threads.discard(job)
+
+
+async def _failed(job: Claimed, error: BaseException) -> Settled:
+    job.recording_since = time.monotonic()
+    if isinstance(error, outage.ERRORS) and await outage.watch().ask():
+        return Settled(job, "back")
+    attempt = job.attempts + 1
     policy = Policy(settings.QUEUE_MAX_ATTEMPTS, settings.QUEUE_BACKOFF_SECONDS)
-    now = datetime.now(UTC)
     delay = policy.delay(error, attempt)
     used = job.attempts if isinstance(error, RetryLater) else attempt
-    failure = Failure(
-        dead=delay is None,
-        at=now,
-        reason=_reason(error, job.timeout),
-        attempt=attempt,
-        retry_at=None if delay is None else now + timedelta(seconds=delay),
-        cause=error.cause if isinstance(error, JobError) else None,
-    )
+    failure = _failure(error, attempt, delay)
     if not isinstance(error, JobError):
         logger.error("action=job_raised job=%s lane=%s attempt=%d", job.id, job.lane, attempt, exc_info=error)
     try:
         await _record(job, failure, error)
-    except Exception:
+    except (DatabaseError, InterfaceError):
+        if await outage.watch().ask():
+            return Settled(job, "back")
         logger.exception("action=failure_unrecorded job=%s retry_in=%.0f", job.id, UNRECORDED_SECONDS)
         return Settled(job, "retry", f"{time.time() + UNRECORDED_SECONDS:.3f}", job.attempts)
     if delay is None:
-        logger.warning("action=job_dead job=%s lane=%s attempts=%d error=%s", job.id, job.lane, attempt, failure.reason)
-        return Settled(job, "dead", failure.reason, attempt)
+        return _dead(job, failure, "stopped" if isinstance(error, Stopped) else "dead")
     return Settled(job, "retry", f"{time.time() + delay:.3f}", used)
 
 
-async def _record(job: Claimed, failure: Failure, error: Exception) -> None:
+async def give_up(job: Claimed, error: Reject) -> Settled:
+    """Write the dead letter of a job that is not run any more. Raises DatabaseError, InterfaceError."""
+    failure = _failure(error, job.attempts + 1, None)
+    await _record(job, failure, error)
+    return _dead(job, failure, "dead")
+
+
+def _failure(error: BaseException, attempt: int, delay: float | None) -> Failure:
+    now = datetime.now(UTC)
+    return Failure(
+        dead=delay is None,
+        at=now,
+        reason=scrubbing.scrub(_reason(error)),
+        attempt=attempt,
+        retry_at=None if delay is None else now + timedelta(seconds=delay),
+        cause=error.cause if isinstance(error, JobError) else None,
+    )
+
+
+def _dead(job: Claimed, failure: Failure, how: str) -> Settled:
+    message = "action=job_dead job=%s lane=%s attempts=%d error=%s"
+    logger.warning(message, job.id, job.lane, failure.attempt, failure.reason)
+    return Settled(job, how, failure.reason, failure.attempt)
+
+
+async def _record(job: Claimed, failure: Failure, error: BaseException) -> None:
+    """Raises DatabaseError or InterfaceError when the database is away; what else goes wrong would do so again."""
     try:
         work = _work(job.data)
     except ValueError:
         work = _unreadable(job.data)
     if failure.dead:
-        await database.run(deadletters.write, job.id, work.path, job.lane, work.args, failure, error)
+        await _heard(job, database.run(deadletters.write, job.id, work.path, job.lane, work.args, failure, error))
     on_failure = _on_failure(work.path)
     if on_failure is not None:
-        await on_failure(*work.args, failure)
+        await _heard(job, on_failure(*work.args, failure))
 
 
-def _reason(error: BaseException, timeout: float) -> str:
+async def _heard(job: Claimed, telling: Awaitable[None]) -> None:
+    try:
+        await telling
+    except DataError:
+        logger.exception("action=failure_unwritable job=%s", job.id)
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("action=failure_untold job=%s", job.id)
+
+
+def _reason(error: BaseException) -> str:
     """The error in one line, in words for the person who reads it."""
     if isinstance(error, JobError):
         return error.reason
-    if isinstance(error, TimeoutError):
-        return f"Did not finish within {timeout:.0f} s."
+    if isinstance(error, Overdue):
+        return str(error)
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -14,6 +14,12 @@ from rq.scheduler import RQScheduler
 class LaneScheduler(RQScheduler):
     """A process of its own beside the worker. One scheduler at a time has a lane, by RQ's lock in Redis."""
 
+    def keep_alive(self) -> bool:
+        """Start the process if none runs and a lane's lock is free, or was ours; whether it did. Raises RedisError."""
+        if self._process is not None and self._process.is_alive():
+            return False
+        return bool(self.acquire_locks(auto_start=True))
+
     def start(self) -> BaseProcess:
         self._worker_pid = os.getpid()
         process: BaseProcess = super().start()

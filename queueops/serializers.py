@@ -75,7 +75,7 @@ class LatencySerializer(serializers.Serializer[Any]):
 
 class WorkerSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
-    state = serializers.CharField(help_text="RQ's: idle, busy, suspended …; `silent` without a heartbeat.")
+    state = serializers.CharField(help_text="RQ's: idle, busy, suspended …; or `silent`, `no database`.")
     queues = serializers.ListField(child=serializers.CharField())
     in_flight = serializers.IntegerField()
     concurrency = serializers.IntegerField()
@@ -101,6 +101,7 @@ class SnapshotSerializer(serializers.Serializer[Any]):
     queues = LanesSerializer()
     totals = TotalsSerializer()
     ledger = LedgerSerializer()
+    deferred = _count()
     processing_rate = RateSerializer()
     latency_ms = LatencySerializer()
     drain_eta_seconds = _number("null when something waits and nothing was completed in the last minute.")

@@ -81,6 +81,7 @@ def read(redis: Redis) -> dict[str, Any]:
             "failed": counts.total("dead"),
         },
         "ledger": counts.as_json(),
+        "deferred": counts.deferred,
         **pace.measured(looked.minutes, counts.total("waiting"), now),
         "workers": sorted(_workers(looked.workers, now), key=lambda worker: str(worker["name"])),
         "redis": {
@@ -100,6 +101,7 @@ def away() -> dict[str, Any]:
         "queues": {lane.value: nothing(LANE_FIELDS) for lane in Lane},
         "totals": nothing(("pending", "processing", "completed", "failed")),
         "ledger": {**nothing(counts), "fallback": ledger.fallback()},
+        "deferred": None,
         **pace.unmeasured(),
         "drain_eta_seconds": None,
         "workers": [],

@@ -28,13 +28,13 @@ RQ_RETRIES_LEFT = 1_000_000
 
 
 TAKE = Script.of("""
--- ARGV: now, dedup window in s, time-out in s, retries left, kept length, most that may wait, n,
+-- ARGV: now, dedup window in s, time-out in s, retries left, kept length, most that may wait, most a minute, n,
 --       n x (ignored name, count), n, n x (kept reason, bytes), n, n x (id, lane, raised lane, tenant, data, func),
 --       n, n x (name, key, note, how long to keep it, and the six of its job) of what was heard
 -- Answers one character a job, then one a thing heard: 1 taken, 0 duplicate, - ignored because nobody awaits it, which
 -- the counts of the ignored say already; or refuses everything with FULL.
 local call = redis.call
-local at = 6
+local at = 7
 local function arg() at = at + 1; return ARGV[at] end
 local now, window, timeout, retries = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if call('LLEN', 'rq:queue:high') + call('LLEN', 'rq:queue:default') + call('LLEN', 'rq:queue:low') >= tonumber(ARGV[6])
@@ -49,6 +49,14 @@ for _ = 1, tonumber(arg()) do
   call('XADD', 'cad:kept', 'MAXLEN', '~', ARGV[5], '*', 'at', now, 'reason', arg(), 'raw', arg())
 end
 local total = tonumber(arg())
+-- What comes beyond the most of a minute is put off into the lowest lane, never refused.
+local room, deferred = math.huge, 0
+if ARGV[7] ~= '0' and total > 0 then
+  local minute = 'cad:taken:' .. string.sub(now, 1, 16)
+  local so_far = call('INCRBY', minute, total)
+  if so_far == total then call('EXPIRE', minute, 120) end
+  room = tonumber(ARGV[7]) - so_far + total
+end
 local answers, taken, vip = {}, 0, {}
 local function take()
   local id, lane, raised, tenant, data, func = arg(), arg(), arg(), arg(), arg(), arg()
@@ -56,6 +64,10 @@ local function take()
   -- The job itself remembers while it waits or runs, the mark for a short while after.
   if call('EXISTS', key) == 1 or not call('SET', 'cad:seen:' .. id, '1', 'NX', 'EX', window) then return '0' end
   if vip[tenant] == nil then vip[tenant] = tenant ~= '' and call('SISMEMBER', 'cad:vip', tenant) == 1 end
+  if taken >= room then
+    lane, raised = 'low', 'default'
+    deferred = deferred + 1
+  end
   if vip[tenant] then lane = raised end
   call('HSET', key, 'created_at', now, 'enqueued_at', now, 'data', data, 'origin', lane, 'status', 'queued',
     'timeout', timeout, 'result_ttl', '0', 'failure_ttl', '-1', 'retries_left', retries, 'description', func,
@@ -83,6 +95,7 @@ end
 call('HINCRBY', 'cad:ledger', 'received', total + ignored)
 if total > taken then call('HINCRBY', 'cad:ledger', 'duplicate', total - taken) end
 if ignored > 0 then call('HINCRBY', 'cad:ledger', 'ignored', ignored) end
+if deferred > 0 then call('HINCRBY', 'cad:ledger', 'deferred', deferred) end
 return table.concat(answers)
 """)
 
@@ -141,6 +154,7 @@ def script_args(group: Sequence[Prepared]) -> list[Any]:
         RQ_RETRIES_LEFT,
         KEPT_LENGTH,
         settings.QUEUE_MAX_DEPTH,
+        settings.QUEUE_MAX_WEBHOOKS_PER_MINUTE,
         len(ignored),
     ]
     for name, n in ignored.items():

@@ -6,60 +6,92 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.worker import BaseWorker, WorkerStatus
 
-from queueops import connections, ledger, recovery
+from queueops import connections, database, inspection, ledger, metrics, outage, recovery
 from queueops.claims import Claims
 from queueops.deadletters import rq_now
-from queueops.runner import Claimed
+from queueops.slots import Slots
 
 logger = logging.getLogger("rq.worker")
 
 RECOVER_SECONDS = 10.0
+INSPECT_SECONDS = 60.0
 METRICS_LINE_SECONDS = 60.0
+SHOW_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Since the worker's birth. at: on the monotonic clock."""
+
+    at: float
+    done: int
+    failed: int
+    hits: int
+    misses: int
+
+    def since(self, before: Counts) -> str:
+        """The difference, in words for the log."""
+        done, failed = self.done - before.done, self.failed - before.failed
+        hits, misses = self.hits - before.hits, self.misses - before.misses
+        rate = (done + failed) / max(self.at - before.at, 0.001)
+        hit_rate = f"{hits / (hits + misses):.3f}" if hits + misses else "-"
+        return f"done={done} failed={failed} rate={rate:.1f}/s cache_hit_rate={hit_rate}"
 
 
 class Upkeep:
-    """One worker's; `running` answers the jobs in flight, `done` how many have ended since its birth."""
+    """One worker's."""
 
-    def __init__(
-        self,
-        worker: BaseWorker,
-        claims: Claims,
-        redis: AsyncRedis,
-        running: Callable[[], list[Claimed]],
-        done: Callable[[], int],
-    ) -> None:
+    def __init__(self, worker: BaseWorker, claims: Claims, redis: AsyncRedis, slots: Slots) -> None:
         self._worker = worker
         self._claims = claims
         self._redis = redis
-        self._running = running
-        self._done = done
+        self._slots = slots
+        self._counted = self._count()
 
     async def heartbeats(self) -> None:
         """Vouch for the worker and for every job in flight; others take silence for death (`recovery`)."""
         while True:
             with contextlib.suppress(RedisError, OSError):
                 await self._beat()
-            await asyncio.sleep(recovery.HEARTBEAT_SECONDS)
+            until = time.monotonic() + recovery.HEARTBEAT_SECONDS
+            while time.monotonic() < until:
+                await asyncio.sleep(SHOW_SECONDS)
+                with contextlib.suppress(RedisError, OSError):
+                    await self._show()
+
+    async def _show(self) -> None:
+        """Jobs that have been in flight for a while get their execution's hash, for django-rq's page of started jobs.
+
+        Not all of them at once: most are over before anybody could look.
+        """
+        since = time.time() - SHOW_SECONDS
+        await self._claims.vouch(
+            [job for job in self._slots.running.values() if not job.vouched and job.claimed_at <= since]
+        )
 
     async def _beat(self) -> None:
-        jobs = self._running()
+        jobs = list(self._slots.running.values())
+        at_work = WorkerStatus.BUSY if jobs else WorkerStatus.IDLE
+        self._claims.state = (WorkerStatus.SUSPENDED if self._claims.suspended else at_work).value
         # Written whole: a worker that was cut off for longer than its hash lived comes back complete.
         state: dict[Any, Any] = {
             **self._worker.serialize(),
             "last_heartbeat": rq_now(),
             "alive_at": f"{time.time():.3f}",
             "in_flight": len(jobs),
-            "concurrency": settings.QUEUE_CONCURRENCY,
-            "state": (WorkerStatus.BUSY if jobs else WorkerStatus.IDLE).value,
+            "concurrency": self._slots.number,
+            "state": self._claims.state,
+            "database": "away" if outage.watch().is_away else "",
         }
         ttl = self._worker.worker_ttl + 60
         async with self._redis.pipeline(transaction=False) as pipeline:
@@ -80,20 +112,46 @@ class Upkeep:
             await asyncio.sleep(RECOVER_SECONDS)
 
     def _maintain(self) -> None:
-        back = recovery.recover(connections.client())
+        redis = connections.client()
+        back = recovery.recover(redis).back
         if any(back.values()):
             logger.warning("action=jobs_recovered %s", " ".join(f"{lane}={n}" for lane, n in back.items()))
+        self._keep_scheduler()
         if self._worker.should_run_maintenance_tasks:
             self._worker.run_maintenance_tasks()
 
+    def _keep_scheduler(self) -> None:
+        """RQ's own looks after it every ten minutes, for which no retry would come."""
+        scheduler = self._worker.scheduler
+        if scheduler is not None and scheduler.keep_alive():
+            logger.warning("action=scheduler_started worker=%s", self._worker.name)
+
+    async def inspections(self) -> None:
+        """Look whether every job is where it says it is, a part each time; one worker at a time does."""
+        while True:
+            await asyncio.sleep(INSPECT_SECONDS)
+            try:
+                await database.run(inspection.turn, connections.client())
+            except (RedisError, OSError, DatabaseError, InterfaceError) as error:
+                logger.warning("action=inspection_failed worker=%s error=%s", self._worker.name, error)
+
     async def metrics_lines(self) -> None:
         """Once a minute one line that says how it goes."""
-        before = self._done()
-        while settings.QUEUE_ENABLE_METRICS:
+        while True:
             await asyncio.sleep(METRICS_LINE_SECONDS)
-            done, before = self._done() - before, self._done()
-            with contextlib.suppress(RedisError, OSError):
-                lanes = (await asyncio.to_thread(ledger.read, connections.client())).lanes
-                waiting = " ".join(f"{lane}={counts.waiting}" for lane, counts in lanes.items())
-                line = "QUEUE METRICS done=%d rate=%.1f/s in_flight=%d waiting: %s"
-                logger.info(line, done, done / METRICS_LINE_SECONDS, len(self._running()), waiting)
+            await self.metrics_line()
+
+    async def metrics_line(self) -> None:
+        """What happened since the last one."""
+        if not settings.QUEUE_ENABLE_METRICS:
+            return
+        before, self._counted = self._counted, self._count()
+        with contextlib.suppress(RedisError, OSError):
+            lanes = (await asyncio.to_thread(ledger.read, connections.client())).lanes
+            waiting = " ".join(f"{lane}={counts.waiting}" for lane, counts in lanes.items())
+            line = "QUEUE METRICS %s in_flight=%d waiting: %s"
+            logger.info(line, self._counted.since(before), len(self._slots.running), waiting)
+
+    def _count(self) -> Counts:
+        hits, misses = (metrics.here(name) for name in ("cache_hit", "cache_miss"))
+        return Counts(time.monotonic(), self._slots.done, self._slots.failed, hits, misses)

@@ -13,14 +13,11 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
-from queueops.checks import WITHOUT_EFFECT
-
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 PACKAGES = ("chatautodm", "webhooks", "automations", "queueops")
 SETTINGS = [ROOT / "chatautodm/settings.py", ROOT / "chatautodm/environment.py"]
 
-NOT_ACTED_ON = "(not acted on yet)"
 NOT_READ = "(not read yet)"
 
 
@@ -86,12 +83,6 @@ def test_what_is_marked_as_not_read_is_not_read() -> None:
     assert not marked & {name for name, _ in reads()}, "take the mark away"
 
 
-def test_what_is_marked_as_not_acted_on_is_what_the_start_warns_of() -> None:
-    marked = {name for name, variable in example().items() if NOT_ACTED_ON in variable.meaning}
-
-    assert marked == WITHOUT_EFFECT.keys()
-
-
 def test_the_example_gives_the_defaults_that_the_code_has() -> None:
     variables = example()
 
@@ -126,7 +117,7 @@ def test_the_configuration_page_explains(name: str) -> None:
     assert f"`{name}`" in page
 
 
-@pytest.mark.parametrize("mark", [NOT_ACTED_ON, NOT_READ])
+@pytest.mark.parametrize("mark", [NOT_READ])
 def test_the_configuration_page_marks_the_same_variables(mark: str) -> None:
     rows = [line for line in (ROOT / "docs/configuration.md").read_text().splitlines() if mark in line]
 

@@ -42,6 +42,7 @@ def pages(stack: Stack) -> dict[str, str]:
         "accounts": f"{admin}/automations/account/",
         "deliveries": f"{admin}/automations/delivery/",
         "audit log": f"{admin}/queueops/auditentry/",
+        "switch": f"{admin}/queueops/console/switch/low/paused/",
     }
 
 

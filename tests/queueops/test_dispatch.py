@@ -180,3 +180,29 @@ def test_a_full_redis_is_said_to_be_unavailable_and_nothing_of_the_batch_is_half
         redis.config_set("maxmemory", 0)
     assert redis.dbsize() == 0
     assert connections.client().ping()
+
+
+def test_a_flood_beyond_the_limit_is_taken_at_the_lowest_priority_and_counted(redis, settings):
+    settings.QUEUE_MAX_WEBHOOKS_PER_MINUTE = 2
+    redis.sadd(dispatch.VIP_KEY, "vip")
+
+    taken = [
+        dispatch.dispatch_sync(Batch(jobs=(job("a", Lane.HIGH), job("b", Lane.HIGH), job("c", Lane.HIGH)))).accepted,
+        dispatch.dispatch_sync(Batch(jobs=(job("d", Lane.HIGH), job("e", Lane.HIGH, tenant="vip")))).accepted,
+    ]
+
+    assert taken == [3, 2]
+    assert redis.lrange("rq:queue:high", 0, -1) == [b"a", b"b"]
+    assert redis.lrange("rq:queue:default", 0, -1) == [b"e"]
+    assert redis.lrange("rq:queue:low", 0, -1) == [b"c", b"d"]
+    counts = ledger.read(redis)
+    assert (counts.deferred, counts.unexplained) == (3, 0)
+
+
+def test_without_a_flood_limit_nothing_is_put_off(redis, settings):
+    settings.QUEUE_MAX_WEBHOOKS_PER_MINUTE = 0
+
+    dispatch.dispatch_sync(Batch(jobs=tuple(job(str(n), Lane.HIGH) for n in range(50))))
+
+    assert redis.llen("rq:queue:high") == 50
+    assert ledger.read(redis).deferred == 0

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from queueops import breaker, connections, dispatch, tiers
+from queueops import breaker, connections, dispatch, drain, tiers
 from queueops.dispatch import Unavailable
 from queueops.jobs import Batch, Job, Lane
 from queueops.models import FallbackJob
+from queueops.replicas import TooFewReplicas
 from tests.product.stack import running
-from tests.product.test_bad_days import Meta, answers, outcomes
+from tests.product.test_bad_days import Meta, answers, message, outcomes
 from tests.product.test_traffic import made
 from tests.queueops.outages import talking_to
 from tests.queueops.watched import Watched, watched
@@ -94,11 +95,16 @@ def test_what_too_few_replicas_have_is_kept_in_the_database_and_moves_back_with_
     assert not breaker.answers()
     assert breaker.is_writable()
     assert run(tiers.dispatch(batch("c"))).accepted == 1
+    with pytest.raises(TooFewReplicas):
+        drain.drain(connections.client())
     assert FallbackJob.objects.get().job == "c"
 
     servers.mend()
     servers.until(breaker.answers)
+    assert drain.drain(connections.client()) == 1
+    assert not FallbackJob.objects.exists()
     assert run(dispatch.dispatch(batch("d"))).accepted == 1
+    assert connections.client().lrange("rq:queue:low", 0, -1) == [b"a", b"b", b"c", b"d"]
 
 
 def test_a_connection_to_a_master_that_became_a_replica_is_given_up(valkey, run):
@@ -127,7 +133,11 @@ def test_web_server_and_worker_go_on_by_themselves(servers, django_db_setup, dja
         servers.until(lambda: servers.has_new_master(old))
         servers.mend()
         meta.join()
-
         stack.wait_until(lambda: outcomes() == Counter(sent=100))
         assert made(stack) == answers(range(100))
+
+        # A retry comes back by RQ's scheduler, a process with a connection of its own.
+        stack.fault(fault="transient1", times=1)
+        servers.until(lambda: stack.post(message(100))[0] == 200)
+        stack.wait_until(lambda: outcomes() == Counter(sent=101))
         servers.until(lambda: stack.settle().unexplained == 0)

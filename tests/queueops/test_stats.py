@@ -50,7 +50,7 @@ def worker(redis: Redis, name: str, **fields: object) -> None:
 
 
 def assert_keys_of_the_contract(snapshot):
-    assert set(snapshot) == {*CONTRACT, "mode", "drain_eta_seconds", "workers"}
+    assert set(snapshot) == {*CONTRACT, "mode", "drain_eta_seconds", "workers", "deferred"}
     for part, names in CONTRACT.items():
         assert set(snapshot[part]) == set(names)
         if isinstance(names, dict):
