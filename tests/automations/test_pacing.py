@@ -60,8 +60,9 @@ def sent(graph, kind: str = "private_reply") -> Counter[str]:
 def bring_forward(event: Comment | Message, name: str) -> None:
     """As if the time of the event's turn had come."""
     ticket = f"cad:ticket:{event.account}:{name}:{event.key}"
-    made, _ = connections.client().get(ticket).split()
-    connections.client().set(ticket, b"%b %b" % (made, made))
+    held: Any = connections.client().get(ticket)
+    made = held.split()[0]
+    connections.client().set(ticket, made + b" " + made)
 
 
 # --- Who goes, and who waits -----------------------------------------------------------------------------------------

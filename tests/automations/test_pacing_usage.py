@@ -66,7 +66,8 @@ def play(run, headers: dict[str, str], *groups: list[Any]) -> list[list[float]]:
         finally:
             await serving.cleanup()
 
-    return run(scenario())
+    found: list[list[float]] = run(scenario())
+    return found
 
 
 async def wait_of(event: Any) -> float:

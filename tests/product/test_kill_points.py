@@ -29,7 +29,7 @@ from automations.fake_graph import FakeGraph
 from automations.models import Delivery
 from automations.models import Event as EventRow
 from chatautodm.local import free_port
-from queueops import claims, connections, database, dispatch, ledger, recovery, slots, upkeep
+from queueops import claims, connections, database, dispatch, ledger, recovery, runner, slots, upkeep
 from queueops.jobs import Batch, Job, Lane
 from tests.product.stack import Stack
 from tests.product.test_payload_calls import SHOP
@@ -113,7 +113,7 @@ def worker_with(fuse: Fuse) -> None:
 
     with (
         mock.patch.object(claims.Claims, "exchange", fuse.walked(claims.Claims.exchange)),
-        mock.patch.object(slots, "run_untimed", fuse.walked(slots.run_untimed)),
+        mock.patch.object(slots, "run_untimed", fuse.walked(runner.run_untimed)),
         mock.patch.object(records, "start", fuse.around(records.start)),
         mock.patch.object(records, "advance", fuse.around(records.advance)),
         mock.patch.object(upkeep.Upkeep, "maintenance", nothing),
@@ -176,7 +176,8 @@ def made(graph: Stack) -> Counter[str]:
 
 def test_a_worker_may_be_killed_at_any_await(redis, graph):
     demo.seed()
-    stops, aside = 0, []
+    stops = 0
+    aside: list[Any] = []
     is_killed = True
     while is_killed:
         stops += 1

@@ -24,13 +24,13 @@ MODE = f"{OVERVIEW}switch/mode/%s/"
 
 
 @pytest.fixture
-def ada(client) -> Client:
+def ada(client: Client) -> Client:
     client.force_login(superuser())
     return client
 
 
 def said(answer) -> str:
-    return answer.content.decode()
+    return str(answer.content.decode())
 
 
 def test_the_overview_shows_every_switch_with_who_why_and_until_when(ada):

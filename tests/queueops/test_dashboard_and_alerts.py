@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,11 +20,11 @@ ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 OPERATIONS = ROOT / "docs/operations/alerts.md"
 
 
-def panels() -> list[dict]:
+def panels() -> Any:
     return json.loads(DASHBOARD.read_text())["panels"]
 
 
-def rules() -> list[dict]:
+def rules() -> Any:
     (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
     return group["rules"]
 

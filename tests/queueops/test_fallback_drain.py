@@ -15,6 +15,7 @@ from redis import Redis
 from queueops import deadletters, drain, fallback, leases, ledger, recovery
 from queueops.jobs import Batch, Job, Lane
 from queueops.models import DeadLetter, FallbackJob
+from queueops.runner import Settled
 from tests.queueops import outages
 from tests.queueops import test_tiers as tiers_tests
 from tests.queueops.test_tiers import job
@@ -84,7 +85,13 @@ def test_a_tenant_that_comes_first_goes_one_lane_up_when_it_is_moved(redis, keep
 def test_a_mover_killed_at_any_step_leaves_one_job(redis, keep, work, monkeypatch, after, is_done):
     keep(job("a"), job("b"))
     step = getattr(drain, after)
-    drain_until_killed(redis, monkeypatch, after, lambda *args: (is_done and step(*args), killed()))
+
+    def killed_there(*args: Any) -> None:
+        if is_done:
+            step(*args)
+        raise Killed
+
+    drain_until_killed(redis, monkeypatch, after, killed_there)
     redis.delete("cad:draining")  # it ends by itself
     assert ledger.whole(redis).unexplained == 0
 
@@ -186,7 +193,7 @@ def test_rows_that_a_worker_holds_are_left_to_it(redis, keep):
 
     FallbackJob.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert drain.drain(redis) == 1
-    assert leases.settle([leases.Settled(claimed, "completed")]) == 1  # its worker was taken for dead
+    assert leases.settle([Settled(claimed, "completed")]) == 1  # its worker was taken for dead
     assert ledger.whole(redis).unexplained == 0
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -54,7 +55,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.worker = f"worker-{self.lives}"
         self.redis.hset(f"rq:worker:{self.worker}", "alive_at", time.time() + 3600)
 
-    def exchange(self, ended: list[tuple], slots: int, number: int = 1):
+    def exchange(self, ended: list[tuple[Any, ...]], slots: int, number: int = 1):
         now = time.time()
         text = json.dumps(ended) if ended else ""
         prefix = f"{self.worker}-{self.redis.incr('executions')}-"
@@ -139,7 +140,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def retries_are_due(self):
         for lane in Lane:
-            for member in self.redis.zrange(f"rq:scheduled:{lane}", 0, -1):
+            members: Any = self.redis.zrange(f"rq:scheduled:{lane}", 0, -1)
+            for member in members:
                 self.redis.zadd(f"rq:scheduled:{lane}", {member: 1})
         scheduler = LaneScheduler(list(Lane), connection=self.redis, serializer=JSONSerializer)
         scheduler.acquire_locks()

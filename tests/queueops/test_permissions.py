@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Permission, User
 
@@ -104,12 +106,12 @@ def test_managing_takes_its_permission(client, permission, page, verb, table):
 def test_setting_up_takes_its_permission(client, model, verb):
     shop = account()
     row = {"workspace": shop.workspace, "account": shop, "automation": automation(shop)}[model]
-    before = type(row).objects.values().get()
+    before = type(row)._default_manager.values().get()
     path = "add" if verb == "add" else f"{row.pk}/change"
     client.force_login(everybody_but(f"automations.{verb}_{model}"))
 
     assert client.post(f"/admin/automations/{model}/{path}/", {"name": "x", "username": "x"}).status_code == 403
-    assert type(row).objects.values().get() == before
+    assert type(row)._default_manager.values().get() == before
 
 
 def texts():
@@ -128,7 +130,7 @@ def texts():
     ]
 
 
-def look(condition: str, seen: str = WROTE) -> dict:
+def look(condition: str, seen: str = WROTE) -> dict[str, Any]:
     failed = {"condition": condition, "expected": ["link"], "seen": seen}
     return {"automation": "", "name": "rule", "matched": False, "failed": failed}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import django_rq
 import pytest
@@ -19,15 +20,16 @@ def _impatient(monkeypatch):
 
 
 @pytest.fixture
-def worker(monkeypatch) -> LaneWorker:
+def worker(monkeypatch) -> Any:
     """The one that `while_working` runs."""
-    worker = django_rq.get_worker("high", "default", "low")
+    worker: Any = django_rq.get_worker("high", "default", "low")
     monkeypatch.setattr(django_rq, "get_worker", lambda *names: worker)
     return worker
 
 
 def is_at_it(worker: LaneWorker) -> bool:
-    process = worker.scheduler and worker.scheduler._process
+    scheduler: Any = worker.scheduler
+    process = scheduler and scheduler._process
     return bool(process and process.is_alive())
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -124,7 +125,8 @@ def test_the_command_switches_and_says_what_holds():
 
     assert "mode: paused (by " in output("paused", "--reason", "maintenance", "--minutes", "10")
     shown = output()
-    until = datetime.fromtimestamp(switches.current().get(switches.MODE).until, UTC)
+    switch: Any = switches.current().get(switches.MODE)
+    until = datetime.fromtimestamp(switch.until, UTC)
     assert f"until {until:%Y-%m-%d %H:%M:%S} UTC: maintenance" in shown
     assert output("default").strip() == "mode: queue"
 

@@ -10,6 +10,7 @@ from queueops import connections, database, direct, dispatch, drain, fallback, l
 from queueops.breaker import Breaker
 from queueops.jobs import Batch, Job, Lane, Receipt
 from queueops.models import FallbackJob
+from queueops.switches import Mode
 from tests.queueops import outages
 
 pytestmark = pytest.mark.usefixtures("threads")
@@ -111,7 +112,8 @@ def test_a_payload_that_is_not_json_is_the_callers_error_and_nothing_is_taken(re
 @every_tier
 def test_concurrent_callers_get_their_own_receipts(redis, run, finish, take):
     async def many() -> list[Receipt]:
-        return await asyncio.gather(*(take(Batch(jobs=(job(f"job-{n}"),), ignored={"echo": n})) for n in range(20)))
+        found = await asyncio.gather(*(take(Batch(jobs=(job(f"job-{n}"),), ignored={"echo": n})) for n in range(20)))
+        return list(found)
 
     receipts = run(many())
 
@@ -241,7 +243,7 @@ def test_when_only_the_insert_fails_the_request_does_the_work_itself(valkey, run
     async def fails(batch: Batch) -> Receipt:
         raise dispatch.Unavailable("a lock that somebody holds")
 
-    monkeypatch.setitem(tiers.TIERS, tiers.Mode.QUEUE, (tiers.redis, fails, direct.take))
+    monkeypatch.setitem(tiers.TIERS, Mode.QUEUE, (tiers.redis, fails, direct.take))
     valkey.kill()
 
     assert run(tiers.dispatch(batch("a"))) == Receipt(1, 0, 0)

@@ -25,9 +25,9 @@ COMMAND = [sys.executable, "manage.py", "watch_queue", "--interval", "0.2"]
 
 
 def rendered(watch, snapshot):
-    console = Console(file=io.StringIO(), width=120)
-    console.print(watch.view(snapshot))
-    return console.file.getvalue()
+    written = io.StringIO()
+    Console(file=written, width=120).print(watch.view(snapshot))
+    return written.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,12 @@ def test_keys_switch_the_tabs(keys, tab):
 )
 def test_a_key_orders_a_switch_and_only_a_y_carries_it_out(keys, ordered):
     done = []
-    watch = Watch(lambda order: done.append((order.subject, order.to)) or "It is done.")
+
+    def carry_out(order) -> str:
+        done.append((order.subject, order.to))
+        return "It is done."
+
+    watch = Watch(carry_out)
 
     assert all(watch.press(key) for key in keys)
 

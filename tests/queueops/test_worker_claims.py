@@ -64,7 +64,7 @@ def test_however_it_is_asked_it_claims_what_there_is_and_never_more(redis, excha
 
     for free, claimed in zip(asked, exchange([], *asked), strict=True):
         assert len(claimed) == min(free, left)
-        assert lanes_of(claimed) == sorted(lanes_of(claimed), key=LANES.index)
+        assert lanes_of(claimed) == sorted(lanes_of(claimed), key=lambda lane: LANES.index(Lane(lane)))
         left -= len(claimed)
 
     counts = ledger.read(redis)

@@ -94,7 +94,7 @@ def test_rq_info_lists_the_worker_and_what_waits(redis, put, while_working):
     def act():
         until(lambda: jobs.ran, "the job")
         put("note", "waiting")
-        rq = Path(sys.executable).with_name("rq")
+        rq = str(Path(sys.executable).with_name("rq"))
         command = [rq, "info", "--raw", "--url", settings.QUEUE_REDIS_URL]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         said.append(done.stdout)
@@ -113,7 +113,7 @@ def test_a_stock_worker_may_work_beside_it(redis, put, threads, while_working, s
     put("note", *ours, lane=Lane.LOW, seconds=0.002)
     queue = django_rq.get_queue("low")
     theirs = [queue.enqueue(jobs.add, n, n) for n in range(12)]
-    rq = Path(sys.executable).with_name("rq")
+    rq = str(Path(sys.executable).with_name("rq"))
     command = [rq, "worker", "--url", settings.QUEUE_REDIS_URL, "--worker-class", f"rq.{stock.__name__}", "low"]
     beside = subprocess.Popen(
         [*command, "--serializer", "rq.serializers.JSONSerializer", "--burst"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from typing import Any
 
 import django_rq
 import pytest
@@ -191,7 +192,8 @@ def test_a_job_of_rqs_own_that_was_deleted_since_its_claim_leaves_nothing(redis,
         claims = Claims(connections.async_client(), worker.name, ["high"])
         (claimed,) = await claims.exchange([], 1)
         redis.delete(job.key)
-        await claims.exchange([await Foreign(worker).run(claimed)], 0)
+        gone: Any = await Foreign(worker).run(claimed)
+        await claims.exchange([gone], 0)
 
     run(too_late())
 
