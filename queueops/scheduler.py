@@ -10,6 +10,8 @@ from multiprocessing.process import BaseProcess
 from redis.exceptions import RedisError
 from rq.scheduler import RQScheduler
 
+TELL_SECONDS = 0.2
+
 
 class LaneScheduler(RQScheduler):
     """A process of its own beside the worker. One scheduler at a time has a lane, by RQ's lock in Redis."""
@@ -24,6 +26,15 @@ class LaneScheduler(RQScheduler):
         self._worker_pid = os.getpid()
         process: BaseProcess = super().start()
         return process
+
+    def end(self) -> None:
+        """Stop the process and wait for it.
+
+        It is told until it is gone: in a process that was just forked the signal still meets its parent's handlers.
+        """
+        while self._process is not None and self._process.is_alive():
+            self._process.terminate()
+            self._process.join(timeout=TELL_SECONDS)
 
     def work(self) -> None:
         """RQ's own ends at the first error of Redis, and its locks keep every other from the lanes for a minute."""

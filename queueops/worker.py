@@ -124,6 +124,10 @@ class LaneWorker(BaseWorker):
         with contextlib.suppress(RedisError):
             super().teardown()
 
+    def stop_scheduler(self) -> None:
+        if isinstance(self.scheduler, LaneScheduler):
+            self.scheduler.end()
+
     def handle_payload(self, message: Any) -> None:
         """A command over pub/sub, in RQ's thread: a job is stopped on our loop, the rest is RQ's."""
         payload = parse_payload(message)
