@@ -24,7 +24,7 @@ LOOK = {
 
 @pytest.fixture
 def reader(client):
-    client.force_login(person("automations.view_event"))
+    client.force_login(person("automations.view_event", "queueops.see_text"))
     return client
 
 

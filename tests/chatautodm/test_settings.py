@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from django.conf import settings as project
 from django.core.exceptions import ImproperlyConfigured
 
 from chatautodm import settings
 
-KEY = Fernet.generate_key().decode()
+KEY = "hDZSxS4pOI8kFhwTYZBn1p4iwDWUx7UcSk2z0eCqQYI="  # only for tests
 GRAPH_FORM = (r"https?://\S+", "an address")
 
 

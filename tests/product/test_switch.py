@@ -74,6 +74,14 @@ def waiting() -> int:
     return ledger.read(connections.client()).total("waiting")
 
 
+def has_paused(stack: Stack, senders: list[Sender]) -> bool:
+    """What comes now waits, and none is left of what was begun before: the web server, too, has seen the switch."""
+    before = completed_inside_requests()
+    deliver_more(stack, senders)
+    is_quiet = ledger.read(connections.client()).total("active") == 0
+    return waiting() > 20 and is_quiet and completed_inside_requests() == before
+
+
 def completed_inside_requests() -> int:
     return tally.read().counts["completed"]
 
@@ -89,7 +97,7 @@ def test_from_queue_to_direct_to_paused_and_back_every_message_is_answered_once(
     deliver_more(stack, senders, each=10)
     switch(stack, senders, Mode.DIRECT, lambda: completed_inside_requests() > 20)
 
-    switch(stack, senders, Mode.PAUSED, lambda: waiting() > 20)
+    switch(stack, senders, Mode.PAUSED, lambda: has_paused(stack, senders))
     answered = len(stack.calls())
     deliver_more(stack, senders, each=10)
     assert len(stack.calls()) == answered, "paused, and yet something was sent"

