@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 JOBS_A_CALL = 2000  # keeps one script call at some 20 ms
+FLUSH_LOOK_SECONDS = 0.002
 CALLS_UNDER_WAY = 2  # Redis works on one while the next is made; more would only make smaller groups
 
 
@@ -138,8 +139,14 @@ class GroupCommit:
         batch = self._waiting[n].prepared.batch
         return len(batch.jobs) + len(batch.heard)
 
+    async def _flush(self) -> None:
+        deadline = self._loop.time() + PATIENCE_SECONDS
+        while (self._waiting or (self._wire is not None and self._wire.under_way)) and self._loop.time() < deadline:
+            await asyncio.sleep(FLUSH_LOOK_SECONDS)
+
     async def close(self) -> None:
-        """Close the connection; whoever still waits is told Unavailable."""
+        """Have what was submitted answered first; whoever waits longer than PATIENCE_SECONDS is told Unavailable."""
+        await self._flush()
         if self._opening is not None:
             await cancel(self._opening)
         waiting, self._waiting = self._waiting, []

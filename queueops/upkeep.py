@@ -82,21 +82,20 @@ class Upkeep:
     async def _beat(self) -> None:
         jobs = list(self._slots.running.values())
         at_work = WorkerStatus.BUSY if jobs else WorkerStatus.IDLE
-        # Written whole: a worker that was cut off for longer than its hash lived comes back complete. Its state is the
-        # exchanges' to change: what we know of it may be older than what one under way has just written.
-        state = WorkerStatus.SUSPENDED if self._claims.suspended else at_work
-        fields: dict[Any, Any] = {
-            **{name: value for name, value in self._worker.serialize().items() if name != "state"},
+        self._claims.state = (WorkerStatus.SUSPENDED if self._claims.suspended else at_work).value
+        # Written whole: a worker that was cut off for longer than its hash lived comes back complete.
+        state: dict[Any, Any] = {
+            **self._worker.serialize(),
             "last_heartbeat": rq_now(),
             "alive_at": f"{time.time():.3f}",
             "in_flight": len(jobs),
             "concurrency": self._slots.number,
+            "state": self._claims.state,
             "database": "away" if outage.watch().is_away else "",
         }
         ttl = self._worker.worker_ttl + 60
         async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self._worker.key, mapping=fields)
-            pipeline.hsetnx(self._worker.key, "state", state.value)
+            pipeline.hset(self._worker.key, mapping=state)
             pipeline.expire(self._worker.key, ttl)
             pipeline.expire(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name), ttl)
             pipeline.sadd(self._worker.redis_workers_keys, self._worker.key)

@@ -94,6 +94,8 @@ def test_rq_info_lists_the_worker_and_what_waits(redis, put, while_working):
     def act():
         until(lambda: jobs.ran, "the job")
         put("note", "waiting")
+        # A heartbeat that crossed the claim may have said "idle" once more.
+        until(lambda: redis.hget(next(iter(redis.smembers("rq:workers"))), "state") == b"busy", "its state")
         rq = str(Path(sys.executable).with_name("rq"))
         command = [rq, "info", "--raw", "--url", settings.QUEUE_REDIS_URL]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
