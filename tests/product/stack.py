@@ -25,7 +25,7 @@ from automations import demo
 from automations.models import Automation, Contact, Event, Workspace
 from chatautodm.local import free_port
 from queueops import connections, ledger
-from queueops.models import DeadLetter
+from queueops.models import DeadLetter, FallbackCount
 from tests.servers import APP_SECRET
 from webhooks.signature import sign
 
@@ -127,6 +127,7 @@ class Stack:
     def forget(self) -> None:
         """Start anew: accounts and rules stay, everything that happened goes."""
         self.settle()
+        FallbackCount.objects.all().delete()
         redis = connections.client()
         gone = [key for key in map(as_text, redis.keys("*")) if not key.startswith("rq:worker")]
         if gone:
@@ -186,6 +187,7 @@ def running(**env: str) -> Iterator[Stack]:
         **env,
     }
     connections.client().flushall()
+    FallbackCount.objects.all().delete()
     demo.seed()
     manage = [sys.executable, "-W", "ignore", "manage.py"]
     commands = {
@@ -208,6 +210,7 @@ def running(**env: str) -> Iterator[Stack]:
     Event.objects.all().delete()
     Workspace.objects.all().delete()
     DeadLetter.objects.all().delete()
+    FallbackCount.objects.all().delete()
 
 
 def _up(url: str) -> bool:
