@@ -13,14 +13,13 @@ from django.db import transaction
 
 from automations.models import Delivery, Event
 from automations.settling import confirm
+from automations.task_paths import PROCESS_EVENT
 from queueops import again, audit
 from queueops.again import StillQueued
 from queueops.audit import By
 from queueops.jobs import Job, Lane
 
 __all__ = ["StillQueued", "mark_sent", "send_again"]
-
-PROCESS_EVENT = "automations.tasks.process_event"
 
 
 def mark_sent(delivery_id: UUID, by: By) -> bool:

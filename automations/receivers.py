@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from automations.cache import EVERYTHING, publish_eviction
 from automations.models import Account, Automation, Workspace
 from automations.release import is_held, release
-from queueops import connections, dispatch
+from queueops import connections, taking
 
 TAKEN_FROM = "_taken_from"
 WAS_HELD = "_was_held"
@@ -67,7 +67,7 @@ def renew_vips() -> None:
     """Write the VIP workspaces' accounts where the intake looks; while Redis is away, a look-up will (`lookups`)."""
     vips = list(Account.objects.filter(workspace__is_vip=True).values_list("instagram_id", flat=True))
     with contextlib.suppress(RedisError, OSError), connections.client().pipeline() as pipeline:
-        pipeline.delete(dispatch.VIP_KEY)
+        pipeline.delete(taking.VIP_KEY)
         if vips:
-            pipeline.sadd(dispatch.VIP_KEY, *vips)
+            pipeline.sadd(taking.VIP_KEY, *vips)
         pipeline.execute()

@@ -17,9 +17,9 @@ from redis.exceptions import NoScriptError
 from rq.worker import WorkerStatus
 
 from queueops import moves
-from queueops.deadletters import rq_now
 from queueops.keys import new_id
 from queueops.recovery import VOUCH_SECONDS
+from queueops.rq_jobs import rq_now
 from queueops.runner import Claimed, Settled
 
 logger = logging.getLogger(__name__)

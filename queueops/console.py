@@ -15,12 +15,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from queueops import connections, durability, ledger, stats, switches, switching, tally
-from queueops.dispatch import KEPT_BYTES, KEPT_KEY
 from queueops.embedded import EmbeddedValkeyError
 from queueops.jobs import Lane
 from queueops.models import DeadLetter
 from queueops.switches import Switches
 from queueops.switching import Order
+from queueops.taking import KEPT_BYTES, KEPT_KEY
 
 KEPT_SHOWN = 20
 LETTERS_SHOWN = 5

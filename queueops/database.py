@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
 
+from queueops.gathering import Gathered
 from queueops.loops import PerLoop
 
 P = ParamSpec("P")
@@ -98,57 +99,15 @@ def _is_there() -> bool:
     return True
 
 
-class Writer(Generic[Item, Result]):
-    """Gathers the items of concurrent jobs and hands them to `write` together (see `write_all`).
+_writers: PerLoop[dict[Any, Gathered[Any, Any]]] = PerLoop(dict)
 
-    Make one for each event loop (see `writer`).
+
+def writer(write: Write[Item, Result]) -> Gathered[Item, Result]:
+    """The running loop's own for this function: writes the items of concurrent jobs together (see `write_all`).
+
+    An item's result is there once its transaction is committed.
     """
-
-    def __init__(self, write: Write[Item, Result]) -> None:
-        self._write = write
-        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
-        self._writing: asyncio.Task[None] | None = None
-
-    async def submit(self, item: Item) -> Result:
-        """Write the item; returns once its transaction is committed, raises what its own write raised."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._drain())
-        return await future
-
-    async def _drain(self) -> None:
-        # One transaction at a time: what comes meanwhile shares the next. More at once would only make each smaller.
-        while self._waiting:
-            group, self._waiting = self._waiting[:ITEMS_A_BATCH], self._waiting[ITEMS_A_BATCH:]
-            await self._write_group(group)
-
-    async def _write_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        items = [item for item, _ in group]
-        writing = asyncio.ensure_future(run(lambda: write_all(self._write, items)))
-        await asyncio.wait([writing])
-        # Whatever was raised, nobody is left waiting.
-        error = writing.exception()
-        results = [error] * len(items) if error else writing.result()
-        for (_, future), result in zip(group, results, strict=True):
-            _settle(future, result)
-
-
-def _settle(future: asyncio.Future[Any], result: Any) -> None:
-    if future.done():
-        return
-    if isinstance(result, BaseException):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
-
-
-_writers: PerLoop[dict[Any, Writer[Any, Any]]] = PerLoop(dict)
-
-
-def writer(write: Write[Item, Result]) -> Writer[Item, Result]:
-    """The running loop's writer for this function."""
     writers = _writers()
     if write not in writers:
-        writers[write] = Writer(write)
+        writers[write] = Gathered(lambda items: run(lambda: write_all(write, items)), ITEMS_A_BATCH)
     return writers[write]

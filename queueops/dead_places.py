@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.utils import timezone
 from redis import Redis
 
@@ -15,6 +14,7 @@ from queueops import deadletters, moves
 from queueops.errors import Reject
 from queueops.jobs import Failure
 from queueops.models import DeadLetter, FallbackJob
+from queueops.runner import work_to_show
 
 # A letter is written before its job moves; between the two it is no finding.
 SETTLED_SECONDS = 300.0
@@ -56,12 +56,9 @@ def _one(redis: Redis, lane: str, job_id: str, repair: bool) -> str:
 
 def _write(lane: str, job_id: str, data: bytes, reason: str, attempts: int) -> None:
     error = Reject(reason or "Given up; its dead letter was not written.")
-    try:
-        func, _, args, _ = orjson.loads(data)
-    except ValueError:
-        func, args = "", [data.decode(errors="replace")]
+    work = work_to_show(data)
     failure = Failure(dead=True, at=timezone.now(), reason=error.reason, attempt=attempts)
-    deadletters.write(job_id, func, lane, args, failure, error)
+    deadletters.write(job_id, work.path, lane, work.args, failure, error)
 
 
 def without_job(redis: Redis, after: str) -> tuple[list[tuple[str, str]], str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,9 +12,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from queueops import connections, dispatch, moves, scrubbing
+from queueops import connections, moves, scrubbing
 from queueops.jobs import Failure, Verb
 from queueops.models import DeadLetter
+from queueops.rq_jobs import RQ_RETRIES_LEFT, rq_now
 
 TRACEBACK_CHARACTERS = 20_000
 
@@ -71,9 +71,7 @@ def _retry(letter: DeadLetter, user: Any) -> bool:
     data = orjson.dumps([letter.func, None, letter.payload["args"], {}])
     revive = redis.register_script(moves.REVIVE)
     timeout = settings.QUEUE_JOB_TIMEOUT_SECONDS
-    went = bool(
-        revive(args=[rq_now(), letter.event, letter.lane, data, letter.func, timeout, dispatch.RQ_RETRIES_LEFT])
-    )
+    went = bool(revive(args=[rq_now(), letter.event, letter.lane, data, letter.func, timeout, RQ_RETRIES_LEFT]))
     if _handled(letter, DeadLetter.Status.RETRIED, user):
         _tell(letter, Verb.RETRIED)
     return went
@@ -113,8 +111,3 @@ def _handled(letter: DeadLetter, status: DeadLetter.Status, user: Any) -> bool:
     now = timezone.now()
     changed = DeadLetter.objects.dead().filter(pk=letter.pk).update(status=status, handled_at=now, handled_by=user)
     return bool(changed)
-
-
-def rq_now() -> str:
-    """This instant as RQ writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

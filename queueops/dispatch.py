@@ -20,34 +20,14 @@ from queueops.embedded import EmbeddedValkeyError
 from queueops.jobs import Batch, Receipt
 from queueops.loops import PerLoop, cancel
 from queueops.taking import (
-    KEPT_BYTES,
-    KEPT_KEY,
-    KEPT_LENGTH,
-    RQ_RETRIES_LEFT,
     TAKE,
     VIP_KEY,
     Prepared,
-    encode,
     prepare,
     receipts,
     script_args,
 )
 from queueops.wire import Wire, open_wire
-
-__all__ = [
-    "KEPT_BYTES",
-    "KEPT_KEY",
-    "KEPT_LENGTH",
-    "RQ_RETRIES_LEFT",
-    "VIP_KEY",
-    "Full",
-    "Unavailable",
-    "dispatch",
-    "dispatch_soon",
-    "dispatch_sync",
-    "encode",
-    "set_vip",
-]
 
 JOBS_A_CALL = 2000  # keeps one script call at some 20 ms
 FLUSH_LOOK_SECONDS = 0.002

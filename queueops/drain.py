@@ -26,11 +26,11 @@ from django.utils import timezone
 from redis import Redis
 
 from queueops import replicas
-from queueops.deadletters import rq_now
 from queueops.jobs import Lane
 from queueops.keys import new_id
 from queueops.models import FallbackJob, FallbackKept
-from queueops.taking import KEPT_KEY, KEPT_LENGTH, RQ_RETRIES_LEFT
+from queueops.rq_jobs import MAKE_JOB, RQ_RETRIES_LEFT, rq_now
+from queueops.taking import KEPT_KEY, KEPT_LENGTH
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,9 @@ if redis.call('GET', 'cad:draining') == ARGV[1] then redis.call('DEL', 'cad:drai
 return 1
 """
 
-MOVE = """
+MOVE = (
+    MAKE_JOB
+    + """
 -- ARGV: mover, now (RQ's format), now (s), dedup window in s, time-out in s, retries left, depth,
 --       n x (row, id, lane, raised lane, tenant, data, func, attempts, run after (s), error)
 -- Answers one character a row: m moved or there already, f no room. '' when another one moves.
@@ -75,9 +77,8 @@ for i = 8, #ARGV, 10 do
       redis.call('SADD', 'cad:moved', row)
       redis.call('SET', 'cad:seen:' .. id, '1', 'EX', window)
       if tenant ~= '' and redis.call('SISMEMBER', 'cad:vip', tenant) == 1 then lane = raised end
-      redis.call('HSET', key, 'created_at', now, 'enqueued_at', now, 'data', data, 'origin', lane, 'status', 'queued',
-        'timeout', timeout, 'result_ttl', '0', 'failure_ttl', '-1', 'retries_left', retries, 'description', func,
-        'dispatched', '1', 'attempts', attempts)
+      make_job(key, now, lane, data, func, timeout, retries)
+      redis.call('HSET', key, 'attempts', attempts)
       if error ~= '' then
         redis.call('HSET', key, 'status', 'failed', 'ended_at', now, 'exc_info', error)
         redis.call('ZADD', 'rq:failed:' .. lane, '+inf', id)
@@ -96,6 +97,7 @@ redis.call('SADD', 'rq:queues', 'rq:queue:high', 'rq:queue:default', 'rq:queue:l
 if duplicates > 0 then redis.call('HINCRBY', 'cad:ledger', 'duplicate', duplicates) end
 return table.concat(answers)
 """
+)
 
 
 def is_needed() -> bool:

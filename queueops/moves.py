@@ -9,6 +9,8 @@ are over before anybody could look at it.
 
 from __future__ import annotations
 
+from queueops.rq_jobs import MAKE_JOB
+
 _SETTLE = """
 -- Ends executions: rows of {how, lane, id, execution, vouched, detail, attempts}. how:
 -- `completed`, `duplicate` (a count of the ledger; the job is over), `retry` (detail: run after, s), `dead` and
@@ -249,7 +251,9 @@ end
 return {answer, doomed}
 """
 
-REVIVE = """
+REVIVE = (
+    MAKE_JOB
+    + """
 -- ARGV: now (RQ's format), id, lane, data, func, time-out, retries left
 -- A dead job goes to the tail of its lane with fresh attempts; when Redis no longer knows it (it was restored without
 -- its data), it is made again from the dead letter. Answers 1, or 0 when it is already waiting or running.
@@ -258,12 +262,12 @@ local key = 'rq:job:' .. id
 local status = redis.call('HGET', key, 'status')
 if status and status ~= 'failed' and status ~= 'stopped' then return 0 end
 if redis.call('ZREM', 'rq:failed:' .. lane, id) == 0 then redis.call('HINCRBY', 'cad:ledger', 'received', 1) end
-redis.call('HSET', key, 'created_at', now, 'enqueued_at', now, 'data', ARGV[4], 'origin', lane, 'status', 'queued',
-  'timeout', ARGV[6], 'result_ttl', '0', 'failure_ttl', '-1', 'retries_left', ARGV[7], 'description', ARGV[5],
-  'dispatched', '1', 'attempts', '0', 'recovered', '0', 'ended_at', '', 'exc_info', '')
+make_job(key, now, lane, ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+redis.call('HSET', key, 'attempts', '0', 'recovered', '0', 'ended_at', '', 'exc_info', '')
 redis.call('RPUSH', 'rq:queue:' .. lane, id)
 return 1
 """
+)
 
 DISCARD = """
 -- ARGV: id, lane. A dead job leaves for good. Answers 1, or 0 when it was not among the dead.

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from queueops import connections
+from queueops.gathering import Gathered
 from queueops.loops import PerLoop
 
 QUOTA_KEY = "cad:quota:%s"
@@ -125,43 +125,18 @@ class NoTurn(Exception):
     """The turn would come later than it may."""
 
 
-class Reservations:
-    """One loop's: what is asked for at the same time goes out in one script call."""
+def _make_reservations() -> Gathered[list[Any], float]:
+    """What is asked for at the same time goes out in one script call."""
+    script = connections.async_client().register_script(RESERVE)
 
-    def __init__(self, redis: AsyncRedis) -> None:
-        self._reserve = redis.register_script(RESERVE)
-        self._waiting: list[tuple[list[Any], asyncio.Future[float]]] = []
-        self._asking: asyncio.Task[None] | None = None
+    async def ask(asks: list[list[Any]]) -> list[float]:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return [float(answer) for answer in await script(args=[arg for args in asks for arg in args])]
 
-    async def ask(self, args: list[Any]) -> float:
-        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._waiting.append((args, future))
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_all())
-        return await future
-
-    async def _ask_all(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:QUOTAS_A_CALL], self._waiting[QUOTAS_A_CALL:]
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    answers = await self._reserve(args=[arg for args, _ in group for arg in args])
-            except (RedisError, OSError) as error:
-                answers = [error] * len(group)
-            for (_, future), answer in zip(group, answers, strict=True):
-                _tell(future, answer)
+    return Gathered(ask, QUOTAS_A_CALL)
 
 
-def _tell(future: asyncio.Future[float], answer: Any) -> None:
-    if future.done():
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(float(answer))
-
-
-_reservations = PerLoop(lambda: Reservations(connections.async_client()))
+_reservations = PerLoop(_make_reservations)
 
 
 async def reserve(quota: Quota, holder: str, most_seconds: float) -> float:
@@ -173,7 +148,7 @@ async def reserve(quota: Quota, holder: str, most_seconds: float) -> float:
     if quota.count <= 0:
         return 0.0
     try:
-        wait = await _reservations().ask([quota.name, holder, quota.count, quota.seconds, f"{most_seconds:.3f}"])
+        wait = await _reservations().submit([quota.name, holder, quota.count, quota.seconds, f"{most_seconds:.3f}"])
     except (RedisError, OSError):
         return 0.0
     if wait < 0:

@@ -26,9 +26,9 @@ from redis import Redis
 from rq.utils import as_text
 
 from queueops import loops, moves
-from queueops.deadletters import rq_now
 from queueops.errors import Cause, Reject
 from queueops.jobs import Lane
+from queueops.rq_jobs import rq_now
 from queueops.runner import Claimed, give_up
 
 logger = logging.getLogger(__name__)

@@ -85,9 +85,12 @@ def _work(data: bytes) -> Work:
     return Work(path, args, kwargs)
 
 
-def _unreadable(data: bytes) -> Work:
-    """Stands in for data that nobody can read, so that its dead letter can be written."""
-    return Work("", [data.decode(errors="replace").replace("\x00", "\ufffd")], {})
+def work_to_show(data: bytes) -> Work:
+    """What the data says; for data that nobody can read a stand-in, so that its dead letter can be written."""
+    try:
+        return _work(data)
+    except ValueError:
+        return Work("", [data.decode(errors="replace").replace("\x00", "\ufffd")], {})
 
 
 @functools.cache
@@ -236,10 +239,7 @@ def _dead(job: Claimed, failure: Failure, how: str) -> Settled:
 
 async def _record(job: Claimed, failure: Failure, error: BaseException) -> None:
     """Raises DatabaseError or InterfaceError when the database is away; what else goes wrong would do so again."""
-    try:
-        work = _work(job.data)
-    except ValueError:
-        work = _unreadable(job.data)
+    work = work_to_show(job.data)
     if failure.dead:
         await _heard(job, database.run(deadletters.write, job.id, work.path, job.lane, work.args, failure, error))
     on_failure = _on_failure(work.path)

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from queueops.jobs import Batch, Job, Lane, Receipt
 from queueops.keys import new_id_text
+from queueops.rq_jobs import MAKE_JOB, RQ_RETRIES_LEFT, rq_now
 from queueops.wire import Script
 
 VIP_KEY = "cad:vip"  # tenants whose jobs go one lane up
@@ -22,12 +23,9 @@ KEPT_BYTES = 1_048_576
 # Longer than it takes to find out that one must wait: a call's time-out, or a killed worker's job being taken up.
 HEARD_SECONDS = 900
 
-# RQ's own cleanup (any stock worker, any page of django-rq) gives a job whose worker died back to its lane only while
-# it has retries left, and fails it otherwise. How often a job may fail is our runner's business (queueops.retry).
-RQ_RETRIES_LEFT = 1_000_000
-
-
-TAKE = Script.of("""
+TAKE = Script.of(
+    MAKE_JOB
+    + """
 -- ARGV: now, dedup window in s, time-out in s, retries left, kept length, most that may wait, most a minute, n,
 --       n x (ignored name, count), n, n x (kept reason, bytes), n, n x (id, lane, raised lane, tenant, data, func),
 --       n, n x (name, key, note, how long to keep it, and the six of its job) of what was heard
@@ -69,9 +67,7 @@ local function take()
     deferred = deferred + 1
   end
   if vip[tenant] then lane = raised end
-  call('HSET', key, 'created_at', now, 'enqueued_at', now, 'data', data, 'origin', lane, 'status', 'queued',
-    'timeout', timeout, 'result_ttl', '0', 'failure_ttl', '-1', 'retries_left', retries, 'description', func,
-    'dispatched', '1')
+  make_job(key, now, lane, data, func, timeout, retries)
   local queue = 'rq:queue:' .. lane
   -- A lane without jobs is no key, and RQ may have forgotten it.
   if call('RPUSH', queue, id) == 1 then call('SADD', 'rq:queues', queue) end
@@ -97,7 +93,8 @@ if total > taken then call('HINCRBY', 'cad:ledger', 'duplicate', total - taken) 
 if ignored > 0 then call('HINCRBY', 'cad:ledger', 'ignored', ignored) end
 if deferred > 0 then call('HINCRBY', 'cad:ledger', 'deferred', deferred) end
 return table.concat(answers)
-""")
+"""
+)
 
 
 _LANES = {lane: (lane.value, lane.raised.value) for lane in Lane}
@@ -147,8 +144,7 @@ def script_args(group: Sequence[Prepared]) -> list[Any]:
         for name, n in batch.ignored.items():
             ignored[name] = ignored.get(name, 0) + n
     args: list[Any] = [
-        # RQ's format of a time.
-        datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
+        rq_now(),
         settings.QUEUE_DEDUP_WINDOW_SECONDS,
         settings.QUEUE_JOB_TIMEOUT_SECONDS,
         RQ_RETRIES_LEFT,

@@ -18,7 +18,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from queueops import connections, database, inspection, ledger, metrics, outage, recovery
 from queueops.claims import Claims
-from queueops.deadletters import rq_now
+from queueops.rq_jobs import rq_now
 from queueops.slots import Slots
 
 logger = logging.getLogger("rq.worker")

@@ -37,6 +37,19 @@ def redis() -> Redis:
 
 
 @pytest.fixture
+def cut_connections(redis: Redis) -> Callable[[], None]:
+    """Have the server end the connections that the test has opened; those of others, which live on, stay."""
+    known = {client["id"] for client in redis.client_list()}
+
+    def cut() -> None:
+        for client in redis.client_list(_type="normal"):
+            if client["id"] not in known:
+                redis.client_kill_filter(_id=client["id"], skipme=True)
+
+    return cut
+
+
+@pytest.fixture
 def run() -> Callable[[Coroutine[Any, Any, T]], T]:
     """Run a coroutine on a loop of its own, and close what it opened."""
 

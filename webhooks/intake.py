@@ -5,13 +5,12 @@ from __future__ import annotations
 from django.conf import settings
 
 from automations.events import Echo, Event, Notice, NoticeKind
+from automations.task_paths import PROCESS_EVENT, SETTLE_BY_ECHO
 from queueops.jobs import Batch, Heard, Job, Lane
 from webhooks.parsing import Unusable, parse
 from webhooks.routing import lane
 from webhooks.signature import verify
 
-PROCESS_EVENT = "automations.tasks.process_event"
-SETTLE_BY_ECHO = "automations.tasks.settle_by_echo"
 ECHO = NoticeKind.ECHO.value
 UNKNOWN = "unknown"  # a part of a body that nobody here can read
 UNUSABLE = "unusable"  # a whole body of that sort

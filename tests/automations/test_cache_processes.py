@@ -17,7 +17,7 @@ from django.db import connection
 
 from automations import table_changes
 from automations.models import Account, Automation
-from queueops import dispatch
+from queueops import taking
 from tests.automations import rows
 from tests.automations.rows import ACCOUNT
 from tests.product.stack import database_url
@@ -124,9 +124,9 @@ def test_sql_is_seen_by_another_process(ask, syncing, shop, redis):
         sql.execute("UPDATE automations_account SET instagram_id = %s", [STRANGER])
         until(lambda: (ask("account", STRANGER), ask("account", ACCOUNT)) == ("renamed", "-"))
 
-        assert not redis.sismember(dispatch.VIP_KEY, STRANGER)
+        assert not redis.sismember(taking.VIP_KEY, STRANGER)
         sql.execute("UPDATE automations_workspace SET is_vip = true")
-        until(lambda: bool(redis.sismember(dispatch.VIP_KEY, STRANGER)))
+        until(lambda: bool(redis.sismember(taking.VIP_KEY, STRANGER)))
 
         sql.execute("TRUNCATE automations_automation CASCADE")
         until(lambda: ask("rule", STRANGER, "comment", "link") == "-")

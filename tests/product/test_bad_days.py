@@ -19,13 +19,13 @@ from rq.utils import as_text
 
 from automations.cache import publish_eviction
 from automations.models import Account, Delivery, Event
+from automations.task_paths import PROCESS_EVENT
 from queueops import connections, dispatch
 from queueops.jobs import Batch, Job, Lane
 from queueops.models import DeadLetter
 from tests.product.stack import Stack
 from tests.product.test_payload_calls import SHOP, STUDIO
 from tests.product.test_traffic import made
-from webhooks.intake import PROCESS_EVENT
 
 OFFER = "Here you go: https://example.com/offer"
 

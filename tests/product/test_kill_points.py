@@ -28,12 +28,12 @@ from automations.events import Comment, Event
 from automations.fake_graph import FakeGraph
 from automations.models import Delivery
 from automations.models import Event as EventRow
+from automations.task_paths import PROCESS_EVENT
 from chatautodm.local import free_port
 from queueops import claims, connections, database, dispatch, ledger, recovery, runner, slots, upkeep
 from queueops.jobs import Batch, Job, Lane
 from tests.product.stack import Stack
 from tests.product.test_payload_calls import SHOP
-from webhooks.intake import PROCESS_EVENT
 
 KILLED = 9
 AT_LEAST = 50  # stops, or this test does not look where it should

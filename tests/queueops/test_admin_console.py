@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from queueops import connections, console, dispatch
+from queueops import connections, console, dispatch, taking
 from queueops.jobs import Batch
 from tests.people import person, superuser
 from tests.queueops.letters import row
@@ -49,7 +49,7 @@ def test_ignored_events_are_counted_by_name(page):
 
 def test_an_unusable_body_is_listed_and_shown_escaped(page, redis):
     dispatch.dispatch_sync(Batch(kept=(("not JSON", b"<script>alert(1)</script>\xff\x00"),)))
-    ((entry_id, _),) = redis.xrange(dispatch.KEPT_KEY)
+    ((entry_id, _),) = redis.xrange(taking.KEPT_KEY)
     address = f"{OVERVIEW}kept/{entry_id.decode()}/"
 
     assert address in page()

@@ -13,7 +13,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from queueops import connections, dispatch, ledger
+from queueops import connections, dispatch, ledger, taking
 from queueops.jobs import Batch, Job, Lane, Receipt
 from tests.queueops import jobs_for_tests as jobs
 
@@ -57,7 +57,7 @@ def test_a_job_that_waits_for_long_is_remembered_without_a_window(redis, put):
 
 
 def test_a_tenant_that_comes_first_goes_one_lane_up(redis):
-    redis.sadd(dispatch.VIP_KEY, "vip")
+    redis.sadd(taking.VIP_KEY, "vip")
 
     dispatch.dispatch_sync(Batch(jobs=(job("a", Lane.LOW, "vip"), job("b", Lane.HIGH, "vip"), job("c", Lane.LOW, "x"))))
 
@@ -72,7 +72,7 @@ def test_what_is_ignored_is_counted_by_name_and_what_is_unusable_is_kept(redis):
     assert receipt == Receipt(accepted=0, duplicate=0, ignored=3)
     assert redis.hgetall(ledger.IGNORED_KEY) == {b"echo": b"2", b"unusable": b"1"}
     assert ledger.read(redis).as_json()["unexplained"] == 0
-    [(_, entry)] = redis.xrange(dispatch.KEPT_KEY)
+    [(_, entry)] = redis.xrange(taking.KEPT_KEY)
     assert entry[b"reason"] == b"not JSON"
     assert zlib.decompress(entry[b"raw"]) == b"{\xff"
 
@@ -132,10 +132,10 @@ def test_a_dead_redis_is_said_to_be_unavailable_until_it_is_back(redis, run, mon
     assert receipt == Receipt(1, 0, 0)
 
 
-def test_a_lost_connection_is_opened_anew_for_the_next_batch(redis, run):
+def test_a_lost_connection_is_opened_anew_for_the_next_batch(run, cut_connections):
     async def submit() -> list[Receipt]:
         first = await dispatch.dispatch(Batch(jobs=(job("a"),)))
-        redis.client_kill_filter(_type="normal", skipme=True)
+        cut_connections()
         with contextlib.suppress(dispatch.Unavailable):  # whether the loss was noticed before or after is chance
             await dispatch.dispatch(Batch(ignored={"echo": 1}))
         return [first, await dispatch.dispatch(Batch(jobs=(job("a"),)))]
@@ -184,7 +184,7 @@ def test_a_full_redis_is_said_to_be_unavailable_and_nothing_of_the_batch_is_half
 
 def test_a_flood_beyond_the_limit_is_taken_at_the_lowest_priority_and_counted(redis, settings):
     settings.QUEUE_MAX_WEBHOOKS_PER_MINUTE = 2
-    redis.sadd(dispatch.VIP_KEY, "vip")
+    redis.sadd(taking.VIP_KEY, "vip")
 
     taken = [
         dispatch.dispatch_sync(Batch(jobs=(job("a", Lane.HIGH), job("b", Lane.HIGH), job("c", Lane.HIGH)))).accepted,

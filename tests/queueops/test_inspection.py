@@ -15,10 +15,10 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from queueops import inspection, ledger, moves
-from queueops.deadletters import rq_now
 from queueops.inspection import Finding
 from queueops.jobs import Lane
 from queueops.models import DeadLetter
+from queueops.rq_jobs import rq_now
 from tests.queueops import jobs_for_tests as jobs
 
 pytestmark = pytest.mark.usefixtures("threads")

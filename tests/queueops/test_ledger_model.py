@@ -19,10 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from rq.serializers import JSONSerializer
 
 from queueops import connections, deadletters, dispatch, inspection, ledger, moves, recovery
-from queueops.deadletters import rq_now
 from queueops.errors import Reject
 from queueops.jobs import Batch, Failure, Job, Lane
 from queueops.models import DeadLetter
+from queueops.rq_jobs import rq_now
 from queueops.scheduler import LaneScheduler
 from tests.queueops import jobs_for_tests as jobs
 

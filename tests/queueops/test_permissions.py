@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 
 from automations.models import Account, Automation
-from queueops import dispatch
+from queueops import dispatch, taking
 from queueops.jobs import Batch
 from queueops.models import DeadLetter
 from queueops.privacy import HIDDEN
@@ -164,7 +164,7 @@ def test_ids_and_our_own_payloads_in_a_trace_are_no_secret(client):
 
 def test_a_body_that_nobody_could_use_is_masked_too(client, redis):
     dispatch.dispatch_sync(Batch(kept=(("not JSON", WROTE.encode()),)))
-    ((entry_id, _),) = redis.xrange(dispatch.KEPT_KEY)
+    ((entry_id, _),) = redis.xrange(taking.KEPT_KEY)
     address = f"/admin/queueops/console/kept/{entry_id.decode()}/"
 
     client.force_login(everybody_but("queueops.see_text"))

@@ -15,9 +15,9 @@ from django.db import OperationalError
 from django.test import override_settings
 
 from queueops import deadletters, ledger, moves, recovery
-from queueops.deadletters import rq_now
 from queueops.jobs import Lane
 from queueops.models import DeadLetter
+from queueops.rq_jobs import rq_now
 from tests.queueops import jobs_for_tests as jobs
 
 DEAD_PID = 2**22 + 1  # above the kernel's highest

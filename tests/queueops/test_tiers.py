@@ -6,7 +6,20 @@ import asyncio
 
 import pytest
 
-from queueops import connections, database, direct, dispatch, drain, fallback, leases, ledger, runner, tally, tiers
+from queueops import (
+    connections,
+    database,
+    direct,
+    dispatch,
+    drain,
+    fallback,
+    leases,
+    ledger,
+    runner,
+    taking,
+    tally,
+    tiers,
+)
 from queueops.breaker import Breaker
 from queueops.jobs import Batch, Job, Lane, Receipt
 from queueops.models import FallbackJob
@@ -94,7 +107,7 @@ def test_what_is_ignored_is_counted_by_name_and_what_is_unusable_is_kept(redis, 
     assert (counts.received, counts.ignored, counts.unexplained) == (3, 3, 0)
     in_redis = {name.decode(): int(n) for name, n in redis.hgetall(ledger.IGNORED_KEY).items()}
     assert (tally.ignored() or in_redis) == {"echo": 2, "unusable": 1}
-    [(_, entry)] = redis.xrange(dispatch.KEPT_KEY)
+    [(_, entry)] = redis.xrange(taking.KEPT_KEY)
     assert entry[b"reason"] == b"not JSON"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,12 +101,14 @@ def test_what_the_server_refuses_is_told_in_its_words(runner: asyncio.Runner, re
     assert fine == 1
 
 
-def test_everybody_who_waits_is_told_when_the_connection_ends(runner: asyncio.Runner, redis: Redis):
+def test_everybody_who_waits_is_told_when_the_connection_ends(
+    runner: asyncio.Runner, redis: Redis, cut_connections: Callable[[], None]
+):
     async def scenario() -> list[Any]:
         async with opened() as wire:
             await run(wire, ECHO, 0)
             calls = [run(wire, ECHO, n) for n in range(3)]
-            redis.client_kill_filter(_type="normal", skipme=True)
+            cut_connections()
             found = await asyncio.gather(*calls, run(wire, COUNT))
             while wire.is_open:
                 await asyncio.sleep(0)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from queueops import connections, dispatch, ledger, moves, recovery
 from queueops.claims import Claims
-from queueops.deadletters import rq_now
 from queueops.jobs import Batch, Job, Lane
+from queueops.rq_jobs import rq_now
 from queueops.runner import Settled
 from tests.queueops import jobs_for_tests as jobs
 

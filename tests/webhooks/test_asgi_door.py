@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from pytest_django import Settings
 
 from tests.servers import APP_SECRET
@@ -22,7 +21,6 @@ def post(door: AsgiDoor, messages: list[dict[str, Any]], *headers: tuple[bytes, 
     return door.call(scope, [{"type": "http.request", **message} for message in messages])
 
 
-@pytest.mark.django_db(transaction=True)  # on a busy machine Redis may not answer in time: then the database takes it
 def test_it_puts_a_body_together_byte_by_byte(asgi_door: AsgiDoor):
     pieces: list[dict[str, Any]] = [{"body": bytes([byte]), "more_body": True} for byte in BODY]
     start, answer = post(asgi_door, [*pieces, {}], SIGNATURE)
