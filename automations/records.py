@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
@@ -38,7 +39,7 @@ def start(items: Sequence[Start]) -> Sequence[Started | Exception]:
         [begun_row(new) for new in entries.first_deliveries(items, events_rows)],
     )
     known = [item for item, row in zip(items, events_rows, strict=True) if row["id"] not in opened]
-    later = iter(database.write_all(rows_by_orm.start, known) if known else ())
+    later = iter(database.write_all(partial(rows_by_orm.go_on, latest), known) if known else ())
     return [
         entries.started(item, row["id"], opened[row["id"]], latest) if row["id"] in opened else next(later)
         for item, row in zip(items, events_rows, strict=True)

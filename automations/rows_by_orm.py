@@ -17,10 +17,15 @@ from queueops import deadletters
 
 
 def start(items: Sequence[Start]) -> list[Started]:
-    """Open the events' rows, or go on with those that are there; in one transaction."""
+    """Write down whom the events are from; open their rows, or go on with those that are there; in one transaction."""
+    with transaction.atomic():
+        return go_on(people.note(entries.people_rows(items)), items)
+
+
+def go_on(latest: entries.Latest, items: Sequence[Start]) -> list[Started]:
+    """The same where people are written down already; `latest` is when each of them last wrote."""
     with transaction.atomic():
         by_key = {row.key: row for row in Event.objects.filter(key__in={item.event.key for item in items})}
-        latest = people.note(entries.people_rows(items))
         fresh: dict[str, Start] = {}
         for item in items:
             if item.event.key not in by_key:
