@@ -43,7 +43,8 @@ class Understudy:
         self._free = free
         self._running: dict[asyncio.Task[Settled], Claimed] = {}
         self._ended: list[Settled] = []
-        self._settling = asyncio.Lock()
+        self._exchanging = asyncio.Lock()
+        self._is_finishing = False
         self._served = 0
         self._wake = asyncio.Event()
         self._asked_at = self._looked_at = self._renewed_at = -LOOK_SECONDS
@@ -51,7 +52,7 @@ class Understudy:
         self.redis_is_away = False
 
     def _room(self) -> int:
-        return self._free() - len(self._running)
+        return 0 if self._is_finishing else self._free() - len(self._running)
 
     async def attend(self) -> None:
         """Until cancelled."""
@@ -66,11 +67,13 @@ class Understudy:
 
     async def finish(self, give_up: Callable[[], bool]) -> None:
         """Let what is in flight end, until `give_up` says otherwise; give the rest back."""
+        async with self._exchanging:  # after a claim under way: what it holds is in flight as well
+            self._is_finishing = True
         while self._running and not give_up():
             self._wake.clear()
             await self._rest()
         await loops.cancel(*self._running)
-        if self._ended or self._settling.locked():
+        if self._ended or self._exchanging.locked():
             await self._guarded(self._settle)
 
     async def _ask(self) -> None:
@@ -119,7 +122,7 @@ class Understudy:
         return found
 
     async def _settle(self) -> None:
-        async with self._settling:
+        async with self._exchanging:
             ended, self._ended = self._ended, []
             try:
                 lost = await database.run(leases.settle, ended)
@@ -136,12 +139,13 @@ class Understudy:
     async def _claim(self) -> int:
         held = switches.current()
         open_lanes = [lane for lane in self._lanes if not held.is_paused(lane)]
-        claimed = await database.run(leases.claim, open_lanes, self._room(), self._served)
+        async with self._exchanging:
+            claimed = await database.run(leases.claim, open_lanes, self._room(), self._served)
+            for job in claimed:
+                task = asyncio.create_task(run(job))
+                self._running[task] = job
+                task.add_done_callback(self._job_ended)
         self._served += len(claimed)
-        for job in claimed:
-            task = asyncio.create_task(run(job))
-            self._running[task] = job
-            task.add_done_callback(self._job_ended)
         return len(claimed)
 
     def _job_ended(self, task: asyncio.Task[Settled]) -> None:
