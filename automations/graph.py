@@ -1,4 +1,4 @@
-"""The Graph API's sending calls: exactly the requests of FACTS section 5, one pooled session for each event loop."""
+"""The Graph API's sending calls: exactly the requests of FACTS section 5, one pool of connections an event loop."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import aiohttp
 import orjson
 from django.conf import settings
-from multidict import istr
-from yarl import URL
 
 from automations.graph_errors import NO_ANSWER, NOT_SENT, TABLE, Ruling, Scope, Verdict, number, rule_on
+from automations.graph_wire import Host, NoAnswer, NotSent
 from automations.usage import APP_HEADER, BUSINESS_HEADER, stated_wait
 from queueops.errors import Cause
 
-MAX_ANSWER_BYTES = 65_536
-# A server that closes an idle connection just as we write on it leaves us not knowing; the less idle, the rarer.
-KEEPALIVE_SECONDS = 15.0
-USAGE_HEADERS = (istr(BUSINESS_HEADER), istr(APP_HEADER))
+USAGE_HEADERS = (BUSINESS_HEADER.lower(), APP_HEADER.lower())
 PATH = re.compile(r"[A-Za-z0-9_]+/[a-z_]+")
 TOKEN_LIKE = re.compile(r"\b(?:IG|EAA)[A-Za-z0-9_-]{20,}")
 
@@ -83,63 +78,50 @@ class GraphClient:
     """Sends; belongs to the event loop that it is first used on, and closes with it."""
 
     def __init__(self) -> None:
-        connect, read = settings.GRAPH_CONNECT_TIMEOUT_SECONDS, settings.GRAPH_READ_TIMEOUT_SECONDS
-        self._base = f"{settings.GRAPH_API_URL}/{settings.GRAPH_API_VERSION}"
-        # No `total`, which costs a timer a call: an answer that comes in drops ends with the job's own time-out.
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
-        self._session: aiohttp.ClientSession | None = None
+        self._host: Host | None = None
         self._closer: AsyncGenerator[None, None] | None = None
 
     async def send(self, path: str, body: dict[str, Any], token: str) -> Answer:
         """POST `body` to `<account id>/messages` or `<comment id>/replies`. Raises GraphError."""
         _check(path, token)
-        session = self._session or await self._open()
+        host = self._host or await self._open()
         try:
-            async with session.post(
-                URL(f"{self._base}/{path}", encoded=True),
-                data=orjson.dumps(body),
-                headers={"Authorization": f"Bearer {token}"},
-                allow_redirects=False,  # a redirected POST could be sent twice, and would carry the token elsewhere
-            ) as response:
-                status, headers = response.status, response.headers
-                content = await _read(response)
-        # `from None`: aiohttp's errors may carry the request's headers, and so the token, into a traceback's reader.
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            answered = await host.post(path, token, orjson.dumps(body))
+        # `from None`: nobody who reads the traceback is to find the request, and so the token, in it.
+        except NotSent as error:
             raise GraphError(NOT_SENT, message=_without(token, str(error))) from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Also a kept-alive connection closed while idle, which looks the same. aiohttp never repeats a POST itself.
-            raise GraphError(NO_ANSWER, message=_without(token, f"{type(error).__name__}: {error}")) from None
-        answer = _as_object(content)
-        if status >= 300 or answer.get("error"):
-            raise _refusal(status, answer, _usage(headers), body, token)
+        except NoAnswer as error:
+            raise GraphError(NO_ANSWER, message=_without(token, str(error))) from None
+        answer = _as_object(answered.content)
+        usage = _usage(answered.headers)
+        if answered.status >= 300 or answer.get("error"):
+            raise _refusal(answered.status, answer, usage, body, token)
         return Answer(
             message_id=str(answer.get("message_id") or answer.get("id") or ""),
             recipient_id=str(answer.get("recipient_id") or ""),
-            usage=_usage(headers),
+            usage=usage,
         )
 
-    async def _open(self) -> aiohttp.ClientSession:
-        session = self._session = aiohttp.ClientSession(
-            # No limit: the worker bounds what is in flight; a second bound would only turn queueing into time-outs.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=60),
-            timeout=self._timeout,
-            headers={"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "ChatAutoDM"},
-            cookie_jar=aiohttp.DummyCookieJar(),
+    async def _open(self) -> Host:
+        host = self._host = Host(
+            f"{settings.GRAPH_API_URL}/{settings.GRAPH_API_VERSION}",
+            settings.GRAPH_CONNECT_TIMEOUT_SECONDS,
+            settings.GRAPH_READ_TIMEOUT_SECONDS,
         )
         # A started async generator is finished by its loop's shutdown (`asyncio.run` does it), so nobody has to
         # remember closing where each job has a loop of its own.
         self._closer = self._close_at_the_end()
         await anext(self._closer)
-        return session
+        return host
 
     async def _close_at_the_end(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            session, self._session = self._session, None
+            host, self._host = self._host, None
             _clients.pop(asyncio.get_running_loop(), None)
-            if session is not None:
-                await session.close()
+            if host is not None:
+                await host.close()
 
     async def close(self) -> None:
         """Close the pooled connections; the next `send` opens new ones."""
@@ -166,21 +148,6 @@ def _check(path: str, token: str) -> None:
         raise GraphError(ruling, message=f"path {path[:80]!r} must be <id>/messages or <id>/replies")
     if not (token.isascii() and token.isprintable() and token):
         raise GraphError(TABLE[190, None], message="the stored access token is empty or holds control characters")
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body as far as it comes: once the status is known, a body cut short changes nothing about the outcome."""
-    content = bytearray()
-    try:
-        if response.content.is_eof():  # came with the headers, as a short answer does
-            return response.content.read_nowait()
-        async for chunk in response.content.iter_any():
-            content += chunk
-            if len(content) > MAX_ANSWER_BYTES:
-                break
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return b""
-    return bytes(content)
 
 
 def _as_object(content: bytes) -> dict[str, Any]:
