@@ -147,7 +147,12 @@ def test_once_the_status_is_known_what_is_missing_changes_nothing(status, rest):
 def test_closing_tells_whoever_still_waits():
     async def scenario(host, server):
         arrived = asyncio.Event()
-        server.script = lambda _: arrived.set() or b""
+
+        def swallow(_: int) -> bytes:
+            arrived.set()
+            return b""
+
+        server.script = swallow
         waiting = asyncio.create_task(post(host))
         await arrived.wait()
         await host.close()
@@ -191,7 +196,7 @@ def certificate(tmp_path) -> Path:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    file = tmp_path / "server.pem"
+    file: Path = tmp_path / "server.pem"
     form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     file.write_bytes(built.public_bytes(serialization.Encoding.PEM) + key.private_bytes(*form))
     return file
