@@ -62,12 +62,18 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """The first web process says what Redis' own settings risk: what this process imports would survive a reload."""
-    if worker.age == 1:
-        from queueops import durability  # noqa: PLC0415
+    """Each watches whether anybody looks for what is wrong; the first one says what may be lost, and who is not told.
 
+    Imported here: what this file itself imports would survive a reload.
+    """
+    from queueops import alerting, checks, durability  # noqa: PLC0415
+
+    alerting.start_watching()
+    if worker.age == 1:
         for risk in durability.risks():
             worker.log.warning("%s %s", risk.words, risk.hint)
+        for message in checks.alerts_reach_somebody():
+            worker.log.warning("%s %s", message.msg, message.hint)
 
 
 def on_reload(server: Any) -> None:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
-from django.shortcuts import redirect
-from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 from unfold.decorators import display
 
+from automations import access, pausing
 from automations import delivery_admin as delivery_admin
-from automations import pausing, trace
+from automations.access import OfAccounts, OfTenants
 from automations.forms import AccountForm, AutomationForm, PauseActionForm
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
-from automations.redaction import without_text
+from automations.redaction import attempts_without_quotes, without_text
+from automations.rehearsal_admin import RehearsalPages
+from automations.why_admin import WhyPages
 from automations.wording import describe_actions
 from queueops import audit, privacy
 from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
+from queueops.filters import WholeValueFilter
 from queueops.forms import minutes_field
 from queueops.jobs import Lane
 from queueops.models import DeadLetter
@@ -51,19 +53,39 @@ class LaneFilter(RadioFilter):
 
 @admin.register(Workspace)
 class WorkspaceAdmin(AuditedAdmin):
+    """What is done to a workspace is done to each of its accounts: it takes all of them."""
+
     list_display = ("name", "is_vip", "time_zone", "created_at")
     list_filter = ("is_vip",)
     search_fields = ("name",)
 
+    def get_queryset(self, request: Any) -> QuerySet[Workspace]:
+        workspaces: QuerySet[Workspace] = super().get_queryset(request)
+        return access.visible_workspaces(workspaces, request.user)
+
+    def has_change_permission(self, request: Any, obj: Workspace | None = None) -> bool:
+        return bool(super().has_change_permission(request, obj)) and access.sees_all_of(request.user, obj)
+
+    def has_delete_permission(self, request: Any, obj: Workspace | None = None) -> bool:
+        return bool(super().has_delete_permission(request, obj)) and access.sees_all_of(request.user, obj)
+
+    def get_deleted_objects(self, objs: Any, request: Any) -> Any:
+        """For the page that asks: it would name the accounts that go, too."""
+        if all(access.sees_all_of(request.user, workspace) for workspace in objs):
+            return super().get_deleted_objects(objs, request)
+        return [], {}, {"accounts that you do not see"}, []
+
 
 @admin.register(Account)
-class AccountAdmin(AuditedAdmin):
+class AccountAdmin(OfAccounts, AuditedAdmin):
     """The access token goes in and never comes out: it is not even read from the database here."""
 
+    account_path = "pk"
+    audited_values = ("limited_to",)
     form = AccountForm
     list_display = ("name_and_id", "workspace", "state", "short_reason", "token_is_set", "token_expires_at")
     list_display_links = ("name_and_id",)
-    list_filter = ("status", "workspace")
+    list_filter = ("status", ("workspace", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("workspace",)
     search_fields = ("username", "instagram_id")
     autocomplete_fields = ("workspace",)
@@ -72,7 +94,7 @@ class AccountAdmin(AuditedAdmin):
     readonly_fields = ("token_is_set", "created_at")
     fieldsets = (
         (None, {"fields": ("workspace", "instagram_id", "username")}),
-        ("Access", {"fields": ("token_is_set", "new_token", "token_expires_at")}),
+        ("Access", {"fields": ("token_is_set", "new_token", "token_expires_at", "limited_to")}),
         ("Status", {"fields": ("status", "status_reason", "paused_until", "created_at")}),
     )
 
@@ -80,6 +102,14 @@ class AccountAdmin(AuditedAdmin):
         accounts: QuerySet[Account] = super().get_queryset(request)
         has_token = ExpressionWrapper(~Q(token=""), output_field=BooleanField())
         return accounts.defer("token").annotate(has_token=has_token)
+
+    def get_form(self, request: Any, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        return type("FormOfUser", (form,), {"user": request.user})
+
+    def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
+        """The token never comes out: not by asking how it begins (`?token__startswith=`) either."""
+        return not lookup.startswith("token__") and bool(super().lookup_allowed(lookup, value, request))
 
     @admin.display(description="account", ordering="username")
     def name_and_id(self, account: Account) -> str:
@@ -115,13 +145,19 @@ class AccountAdmin(AuditedAdmin):
             return one_line(account.status_reason)
         return two_lines(one_line(account.status_reason), f"paused until {until:%Y-%m-%d %H:%M} UTC")
 
+    @admin.display(description="limited to")
+    def limited_to(self, account: Account) -> str:
+        """For those who may look and not change; the form has a field of this name."""
+        return ", ".join(group.name for group in account.groups.all()) or "nobody: everybody sees it"
+
     @admin.display(description="access token set", boolean=True)
     def token_is_set(self, account: Account) -> bool:
         return bool(getattr(account, "has_token", False))
 
 
 @admin.register(Automation)
-class AutomationAdmin(AuditedAdmin):
+class AutomationAdmin(OfAccounts, RehearsalPages, AuditedAdmin):
+    account_path = "account"
     form = AutomationForm
     list_display = ("name", "account", "trigger", "matches", "priority", "is_active")
     list_filter = (("trigger", ChoicesCheckboxFilter), "is_active")
@@ -137,6 +173,11 @@ class AutomationAdmin(AuditedAdmin):
         ("Dates", {"fields": ("created_at", "updated_at")}),
     )
 
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "account":
+            kwargs["queryset"] = access.visible(Account.objects.all(), request.user, "pk")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     @admin.display(description="answers to")
     def matches(self, automation: Automation) -> str:
         words = ", ".join(str(word) for word in automation.keywords) if automation.match != "any" else "anything"
@@ -151,17 +192,22 @@ class AutomationAdmin(AuditedAdmin):
 
 
 @admin.register(Contact)
-class ContactAdmin(ReadOnlyAdmin):
+class ContactAdmin(OfAccounts, ReadOnlyAdmin):
+    account_path = "account"
     list_display = ("__str__", "instagram_scoped_id", "account", "first_seen_at")
     list_select_related = ("account",)
+    sortable_by = ("first_seen_at",)
     search_fields = ("instagram_scoped_id__exact", "username__exact")
     search_help_text = "Instagram-scoped id or username, whole"
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ReadOnlyAdmin):
+class ConversationAdmin(OfAccounts, ReadOnlyAdmin):
+    account_path = "contact__account"
+    text_fields = {"state": privacy.masked}
     list_display = ("__str__", "account", "last_inbound_at")
     list_select_related = ("contact__account",)
+    sortable_by = ("last_inbound_at",)
     search_fields = ("contact__instagram_scoped_id__exact", "contact__username__exact")
     search_help_text = "Instagram-scoped id or username, whole"
 
@@ -171,20 +217,30 @@ class ConversationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(AuditedAdmin, ReadOnlyAdmin):
-    """What happened, and the whole decision about it."""
+class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ReadOnlyAdmin):
+    """What happened, and why what went out did, or did not."""
 
-    list_display = ("received_at", "kind_and_lane", "account_and_person", "short_text", "state", "short_reason")
-    list_display_links = ("received_at",)
+    tenant_path = "account"
+    text_fields = {
+        "text": privacy.masked,
+        "payload": privacy.masked,
+        "rules": without_text,
+        "reason": privacy.without_quotes,
+        "attempts": attempts_without_quotes,
+    }
+    list_display = ("received", "kind_and_lane", "account_and_person", "short_text", "state", "short_reason")
+    list_display_links = ("received",)
+    sortable_by = ("received",)
+    indexed = (frozenset({"outcome"}), frozenset({"account"}))
     list_filter = (
         ("outcome", ChoicesCheckboxFilter),
         ("kind", ChoicesCheckboxFilter),
+        ("account", WholeValueFilter),
         LaneFilter,
         ("received_at", PeriodFilter),
     )
     search_fields = ("key__exact", "source_id__exact", "person__exact", "account__exact")
-    search_help_text = "Event key, message or comment id, person or account, whole"
-    change_form_outer_before_template = "automations/event_decision.html"
+    search_help_text = "Event key, message or comment id, person or account, whole; or words of the text"
     fieldsets = (
         ("Event", {"fields": ("key", "kind", "account", "person", "source_id", "text", "lane")}),
         ("Times", {"fields": ("happened_at", "received_at", "started_at", "finished_at")}),
@@ -195,10 +251,9 @@ class EventAdmin(AuditedAdmin, ReadOnlyAdmin):
         events: QuerySet[Event] = super().get_queryset(request)
         return events.select_related("automation")
 
-    def hide_text(self, row: Event) -> None:
-        row.text = row.text and privacy.HIDDEN
-        row.payload = privacy.HIDDEN
-        row.rules = without_text(row.rules)
+    def text_condition(self, request: Any, word: str) -> Q:
+        """In what people wrote, for those who may see it."""
+        return Q(text__icontains=word) if privacy.may_see_text(request.user) else Q(pk__in=[])
 
     def audit_trail(self, row: Event) -> list[Any]:
         """What people did with the event's dead letters, and decided about its deliveries."""
@@ -207,33 +262,19 @@ class EventAdmin(AuditedAdmin, ReadOnlyAdmin):
         about_deliveries = audit.trail(audit.kind_of(Delivery), row.deliveries.values_list("pk", flat=True))
         return sorted([*about_letters, *about_deliveries], key=lambda entry: entry.number, reverse=True)
 
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.find)
-        return [path("by-key/<path:key>/", view, name="automations_event_trace"), *super().get_urls()]
-
-    def find(self, request: Any, key: str) -> Any:
-        """To the page of the event with this key, message id or comment id."""
-        event = trace.find_event(key) if self.has_view_permission(request) else None
-        if event is not None:
-            return redirect("admin:automations_event_change", event.pk)
-        messages.warning(request, f"Nothing is written about event {key}: it still waits in its lane, or was deleted.")
-        return redirect("admin:automations_event_changelist")
-
     def render_change_form(self, request: Any, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        event: Event = context["original"]
-        outcome = event.outcome
-        decision = {
-            "outcome": outcome,
-            "outcome_label": OUTCOME_LABELS.get(outcome, ""),
-            "deliveries": event.deliveries.order_by("step", "id"),
-        }
-        return super().render_change_form(request, {**context, **decision}, *args, **kwargs)
+        why = self.why_context(request, context["original"])
+        return super().render_change_form(request, {**context, **why}, *args, **kwargs)
 
-    @admin.display(description="kind", ordering="kind")
+    @admin.display(description="received", ordering="id")
+    def received(self, event: Event) -> Any:
+        return event.received_at
+
+    @admin.display(description="kind")
     def kind_and_lane(self, event: Event) -> str:
         return two_lines(words(event.kind), event.lane)
 
-    @admin.display(description="account", ordering="account")
+    @admin.display(description="account")
     def account_and_person(self, event: Event) -> str:
         return two_lines(event.account, event.person)
 
@@ -241,7 +282,7 @@ class EventAdmin(AuditedAdmin, ReadOnlyAdmin):
     def short_text(self, event: Event) -> str:
         return one_line(event.text)
 
-    @display(description="outcome", ordering="outcome", label=OUTCOME_LABELS)  # type: ignore[untyped-decorator]
+    @display(description="outcome", label=OUTCOME_LABELS)  # type: ignore[untyped-decorator]
     def state(self, event: Event) -> Any:
         return event.outcome, words(event.outcome)
 

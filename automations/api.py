@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -12,11 +12,32 @@ from rest_framework.response import Response
 
 from automations import trace
 from automations.models import Event
-from automations.redaction import without_text
-from queueops import privacy
-from queueops.problems import Endpoint, ProblemSerializer, requires
+from automations.redaction import hidden_text
+from queueops import privacy, visibility
+from queueops.problems import RETRY_AFTER, Endpoint, refusals, requires
 
-PROBLEMS = {(status, "application/problem+json"): ProblemSerializer for status in (401, 403, 404, 503)}
+EXAMPLE = {
+    "key": "45dfccfa56851926d80ea641a6914477",
+    "kind": "comment",
+    "account": "17841456778752687",
+    "person": "7230796467000567",
+    "source_id": "18674032191159040",
+    "lane": "low",
+    "outcome": "no_match",
+    "reason": None,
+    "received_at": "2026-11-21T22:53:42.300615+00:00",
+    "finished_at": "2026-11-21T22:53:44.084856+00:00",
+    "rules": [
+        {
+            "automation": "01a2004f-8a50-7315-ae2c-d3fa33aa47e9",
+            "name": "Comment link",
+            "matched": False,
+            "failed": {"condition": "keyword", "expected": ["link", "price"], "seen": "nice pic"},
+        }
+    ],
+    "deliveries": [],
+    "attempts": [],
+}
 
 
 class FailedSerializer(serializers.Serializer[Any]):
@@ -69,8 +90,22 @@ class EventTrace(Endpoint):
     @extend_schema(
         operation_id="event",
         tags=["events"],
-        parameters=[OpenApiParameter("key", str, OpenApiParameter.PATH)],
-        responses={200: TraceSerializer, **PROBLEMS},
+        summary="What became of one event",
+        parameters=[
+            OpenApiParameter(
+                "key",
+                str,
+                OpenApiParameter.PATH,
+                description="The event's key, or Meta's message or comment id; then it is the newest event with it.",
+            ),
+            RETRY_AFTER,
+        ],
+        responses={
+            200: OpenApiResponse(
+                TraceSerializer, description="The trace.", examples=[OpenApiExample("No rule matched", value=EXAMPLE)]
+            ),
+            **refusals(404),
+        },
     )
     def get(self, request: Request, key: str) -> Response:
         """The whole decision about one event, by its key or by Meta's message or comment id.
@@ -78,8 +113,8 @@ class EventTrace(Endpoint):
         What people wrote (`seen`) is shown with the permission queueops.see_text only.
         """
         found = trace.find(key.removesuffix("/"))
-        if found is None:
+        if found is None or not visibility.may_see(request.user, found["account"]):
             raise NotFound("No event has this key, message id or comment id.")
         if not privacy.may_see_text(request.user):
-            found["rules"] = without_text(found["rules"])
+            found |= hidden_text(found)
         return Response(found)

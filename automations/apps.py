@@ -11,3 +11,6 @@ class AutomationsConfig(AppConfig):
     def ready(self) -> None:
         # It names models, which exist only from now on.
         import_module("automations.receivers")
+        import_module("automations.account_alerts")
+        import_module("automations.attention")
+        import_module("queueops.visibility").hide(import_module("automations.access").hidden_tenants)

@@ -10,20 +10,23 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.shortcuts import get_object_or_404, redirect
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import display
 
-from automations import decisions
+from automations import decisions, translator
+from automations.access import OfTenants
 from automations.models import Delivery
 from queueops import privacy
 from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
 from queueops.forms import reason_field
-from queueops.readonly import ReadOnlyAdmin, json_block, one_line, two_lines
+from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, one_line, two_lines
 from queueops.templatetags.queue_console import words
 
 STATUS_LABELS = {"sent": "success", "sending": "info", "failed": "danger", "unconfirmed": "warning"}
@@ -69,19 +72,29 @@ class DecisionForm(forms.Form):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(AuditedAdmin, ReadOnlyAdmin):
+class DeliveryAdmin(OfTenants, AuditedAdmin, ReadOnlyAdmin):
     """Calls to the Graph API. A decision about an unconfirmed one is the only change, with a permission of its own."""
 
-    list_display = ("created_at", "kind", "recipient", "step", "state", "short_error", "short_event")
-    list_filter = (("status", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter))
+    tenant_path = "event__account"
+    text_fields = {"body": privacy.masked}
+    list_display = ("created", "kind", "recipient", "step", "state", "short_error", "short_event")
+    list_display_links = ("created",)
+    list_filter = (
+        ("status", ChoicesCheckboxFilter),
+        ("kind", ChoicesCheckboxFilter),
+        ("created_at", PeriodFilter),
+    )
+    sortable_by = ("created",)
+    indexed = (frozenset({"status"}),)
     list_select_related = ("automation", "event")
-    search_fields = ("recipient__exact", "message_id__exact", "event__key__exact", "event__source_id__exact")
-    search_help_text = "Recipient, Meta's message id, event key, message or comment id, whole"
+    # A recipient is the event's person or its comment: of both the events have an index, and it is written once.
+    search_fields = ("event__key__exact", "event__source_id__exact", "event__person__exact")
+    search_help_text = "Recipient, event key, message or comment id, or Meta's id of what was sent, all whole"
     change_form_outer_before_template = "automations/delivery_decisions.html"
     fieldsets = (
         (None, {"fields": ("whole_event", "automation", "step", "kind", "recipient", "status")}),
         ("Sent", {"fields": ("pretty_body", "message_id", "created_at", "finished_at")}),
-        ("Error", {"fields": ("pretty_error",)}),
+        ("Error", {"fields": ("meaning", "pretty_error")}),
     )
 
     def get_urls(self) -> list[Any]:
@@ -91,6 +104,10 @@ class DeliveryAdmin(AuditedAdmin, ReadOnlyAdmin):
             for name in DECISIONS
         ]
         return own + list(super().get_urls())
+
+    def text_condition(self, request: Any, word: str) -> Q:
+        """Meta's ids have no index here, which each delivery would pay for: they are looked for."""
+        return Q(message_id=word)
 
     def has_settle_permission(self, request: Any) -> bool:
         return bool(request.user.has_perm("automations.settle_delivery"))
@@ -104,7 +121,7 @@ class DeliveryAdmin(AuditedAdmin, ReadOnlyAdmin):
         if not self.has_settle_permission(request):
             raise PermissionDenied
         decision = DECISIONS[name]
-        delivery = get_object_or_404(Delivery.objects.select_related("event"), pk=pk)
+        delivery = get_object_or_404(self.get_queryset(request).select_related("event"), pk=pk)
         form = DecisionForm(request.POST if request.method == "POST" else None)
         if form.is_bound and form.is_valid():
             self._carry_out(request, decision, delivery, form.cleaned_data["reason"])
@@ -125,10 +142,11 @@ class DeliveryAdmin(AuditedAdmin, ReadOnlyAdmin):
         else:
             messages.warning(request, "Nothing was done: the delivery, or its event, is not unconfirmed any more.")
 
-    def hide_text(self, row: Delivery) -> None:
-        row.body = privacy.HIDDEN
+    @admin.display(description="created", ordering="id")
+    def created(self, delivery: Delivery) -> Any:
+        return delivery.created_at
 
-    @display(description="status", ordering="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
+    @display(description="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
     def state(self, delivery: Delivery) -> str:
         return delivery.status
 
@@ -147,6 +165,11 @@ class DeliveryAdmin(AuditedAdmin, ReadOnlyAdmin):
     @admin.display(description="body")
     def pretty_body(self, delivery: Delivery) -> str:
         return json_block(delivery.body)
+
+    @admin.display(description="what it means")
+    def meaning(self, delivery: Delivery) -> str:
+        found = translator.explain_error(delivery.error)
+        return render_to_string("automations/why_meaning.html", {"meaning": found}) if found else "-"
 
     @admin.display(description="error")
     def pretty_error(self, delivery: Delivery) -> str:

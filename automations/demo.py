@@ -10,15 +10,16 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import transaction
 from django.db.models import Q
-from rest_framework.authtoken.models import Token
 
 from automations.models import Account, Automation, Workspace
+from queueops import api_tokens
 
 WORKSPACE = "Demo Shop"
 ACCOUNTS = {"17841456778752687": "demo.shop", "17841405726653026": "demo.studio"}
 TOKEN = "demo-token"  # noqa: S105 - the fake Graph API takes any
 USER = "admin"
 API_USER = "demo-api"
+API_TOKEN = "demo"  # noqa: S105 - its name
 API_PERMISSIONS = (
     ("queueops", "view_console"),
     ("queueops", "view_deadletter"),
@@ -116,7 +117,7 @@ def seed_user() -> str:
     if created:
         user.set_password(USER)
         user.save(update_fields=["password"])
-    return _key_of(user)
+    return api_tokens.ensure(user, API_TOKEN)
 
 
 def seed_api_user() -> str:
@@ -129,9 +130,4 @@ def seed_api_user() -> str:
     for app, codename in API_PERMISSIONS:
         permissions |= Q(content_type__app_label=app, codename=codename)
     user.user_permissions.set(Permission.objects.filter(permissions))
-    return _key_of(user)
-
-
-def _key_of(user: Any) -> str:
-    token, _ = Token.objects.get_or_create(user=user)
-    return str(token.key)
+    return api_tokens.ensure(user, API_TOKEN)

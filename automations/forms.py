@@ -6,8 +6,13 @@ import json
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+)
 
 from automations.models import Account, Automation
 from queueops.forms import ReasonedActionForm, minutes_field
@@ -20,6 +25,7 @@ ACTIONS_HELP = (
     "Texts may hold {{username}}."
 )
 KEYWORDS_HELP = "One a line: words, phrases or emoji; for quick replies and postbacks the payloads."
+LIMITED_HELP = "Only members of these groups, and superusers, see the account and what belongs to it. None: everybody."
 NEW_ACCESS_HELP = "Write it here to set or replace it. It is encrypted at rest and never shown again."
 
 
@@ -77,6 +83,12 @@ class PauseActionForm(ReasonedActionForm):
 
 
 class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the stubs only
+    """An account as `user` changes it."""
+
+    user: Any
+    limited_to = forms.ModelMultipleChoiceField(
+        Group.objects.all(), required=False, help_text=LIMITED_HELP, widget=UnfoldAdminCheckboxSelectMultipleWidget
+    )
     new_token = forms.CharField(
         label="New access token",
         required=False,
@@ -96,6 +108,18 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the s
             "paused_until",
         )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is not None and not self.instance._state.adding:
+            self.fields["limited_to"].initial = list(self.instance.groups.all())
+
+    def clean_limited_to(self) -> Any:
+        """Who limits an account must remain among those who see it: nobody else could take the limit back."""
+        groups = self.cleaned_data["limited_to"]
+        if groups and not self.user.is_superuser and not groups.filter(user=self.user.pk).exists():
+            raise ValidationError("You are in none of these groups and would not see the account any more: add one.")
+        return groups
+
     def clean_new_token(self) -> str:
         token: str = self.cleaned_data["new_token"]
         if not (token.isascii() and token.isprintable() and " " not in token):
@@ -110,6 +134,10 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the s
                 self.instance.status, self.instance.status_reason = Account.Status.ACTIVE, ""
         account: Account = super().save(commit)
         return account
+
+    def _save_m2m(self) -> None:
+        super()._save_m2m()  # type: ignore[misc] # the stubs do not know it
+        self.instance.groups.set(self.cleaned_data["limited_to"])
 
 
 def _json_list_of_texts(text: str) -> list[str] | None:

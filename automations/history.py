@@ -20,6 +20,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from automations.models import Delivery, Event
 from automations.windows import PRIVATE_REPLY_WINDOW
+from queueops.keys import first_id_of as first_id_of
+from queueops.keys import time_of
 from queueops.models import DeadLetter
 
 BATCH = 1000
@@ -95,16 +97,7 @@ def _walk(
                 rows = rows.select_for_update(skip_locked=True, of=("self",))  # another one of us is on those
             pruned = take(list(rows.values_list("pk", flat=True)))
         last = keys[-1]
-        yield pruned + Pruned(until=_time_of(last, before))
-
-
-def first_id_of(at: datetime) -> uuid.UUID:
-    """The least key (RFC 9562, version 7) of that millisecond."""
-    return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
-
-
-def _time_of(key: uuid.UUID, like: datetime) -> datetime:
-    return datetime.fromtimestamp((key.int >> 80) / 1000, like.tzinfo)
+        yield pruned + Pruned(until=time_of(last, before))
 
 
 def _delete_events(keys: list[uuid.UUID]) -> Pruned:

@@ -5,13 +5,16 @@ JSON-safe, storable in any of our databases, and bounded, whatever people wrote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 from automations.texts import cut, storable
+from queueops.privacy import HIDDEN
 
 MAX_KEYWORDS_SHOWN = 20
 MAX_CHARACTERS_SHOWN = 200
+# Shared pairs of letters, of all there are, from which on a word may be a misspelt keyword.
+ALIKE = 0.4
 
 
 class Failed(TypedDict):
@@ -50,3 +53,42 @@ def shown_keywords(keywords: Sequence[str]) -> list[str]:
     if len(keywords) > MAX_KEYWORDS_SHOWN:
         shown_ones.append(f"… and {len(keywords) - MAX_KEYWORDS_SHOWN} more")
     return shown_ones
+
+
+def nearest(looks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The rule that came closest to answering, None when no rule was looked at.
+
+    That is the one with a keyword most like a word that was written, else the first for this very post or any.
+    """
+    failed = [look for look in looks if look.get("failed") and look["failed"].get("condition") != "not_listed"]
+    by_words = [look for look in failed if look["failed"]["condition"] in ("keyword", "payload")]
+    return max(by_words, key=_likeness) if by_words else next(iter(failed), None)
+
+
+def in_words(failed: Mapping[str, Any]) -> str:
+    """The first condition that failed, as part of a sentence: `keyword expected link, price; seen “nice pic”`."""
+    condition, expected, seen = failed.get("condition", ""), failed.get("expected", ""), failed.get("seen", "")
+    if condition == "outranked":
+        return f"it matches as well, and {expected} comes before it (this one: {seen})"
+    if condition == "not_listed":
+        return "not listed"
+    listed = ", ".join(map(str, expected)) if isinstance(expected, list) else str(expected)
+    found = f"“{seen}”" if seen and seen != HIDDEN else seen or "nothing"
+    return f"{condition} expected {listed or 'nothing'}; seen {found}"
+
+
+def _likeness(look: Mapping[str, Any]) -> float:
+    failed = look["failed"]
+    seen, expected = failed.get("seen", ""), failed.get("expected", "")
+    if seen == HIDDEN:
+        return 0.0
+    written = [_pairs(word) for word in seen.split()]
+    keywords = [_pairs(keyword) for keyword in (expected if isinstance(expected, list) else [expected])]
+    shares = (2 * len(one & other) / (len(one) + len(other)) for one in keywords for other in written if one or other)
+    best = max(shares, default=0.0)
+    return best if best >= ALIKE else 0.0
+
+
+def _pairs(word: str) -> set[str]:
+    folded = f" {word.casefold().strip('.,;:!?#@')} "
+    return {folded[at : at + 2] for at in range(len(folded) - 1)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
@@ -52,6 +53,7 @@ class Account(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
     status_reason = models.CharField(max_length=300, blank=True)
     paused_until = models.DateTimeField(null=True, blank=True, help_text="Set by Meta's throttling; ends by itself.")
+    groups = models.ManyToManyField(Group, through="AccountGroup", related_name="accounts", blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -60,6 +62,21 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return f"@{self.username}" if self.username else self.instagram_id
+
+
+class AccountGroup(models.Model):
+    """One of the groups that an account is limited to."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="limits")
+    # Not with the group: an account that loses its last group would be open to everybody.
+    group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="limits")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["account", "group"], name="account_limited_once")]
+
+    def __str__(self) -> str:
+        return f"{self.account} is limited to {self.group}"
 
 
 class Automation(models.Model):
@@ -121,8 +138,13 @@ class Contact(models.Model):
 
     class Meta:
         ordering = ["-first_seen_at"]
-        constraints = [models.UniqueConstraint(fields=["account", "instagram_scoped_id"], name="contact_per_account")]
-        indexes = [models.Index(fields=["-first_seen_at"], name="contact_latest")]
+        # The person first: so the index also finds a person whose account nobody named.
+        constraints = [models.UniqueConstraint(fields=["instagram_scoped_id", "account"], name="contact_per_account")]
+        indexes = [
+            models.Index(fields=["-first_seen_at"], name="contact_latest"),
+            # Most people never have a name here: only comments tell it.
+            models.Index(fields=["username"], condition=~models.Q(username=""), name="contact_username"),
+        ]
 
     def __str__(self) -> str:
         return f"@{self.username}" if self.username else self.instagram_scoped_id
@@ -220,7 +242,8 @@ class Delivery(models.Model):
         SKIPPED = "skipped"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries")
+    # `delivery_once_per_step` begins with it, and is the index.
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     automation = models.ForeignKey(Automation, null=True, on_delete=models.SET_NULL, related_name="deliveries")
     automation_key = models.CharField(max_length=36, help_text="The automation's id, also after it was deleted.")
     step = models.PositiveSmallIntegerField()

@@ -12,41 +12,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from automations import deliveries, entries, graph, measured, pacing, records, settling, turns, windows
+from automations import deliveries, entries, graph, measured, pacing, planning, records, settling, turns, windows
 from automations.cache import AccountInfo, cache
-from automations.events import Comment, Event, Kind
+from automations.events import Event, Kind
 from automations.graph_errors import Verdict
-from automations.matching import Decision, Rule, RuleSet, Subject
-from automations.models import Automation, Delivery
+from automations.matching import Decision, Rule, RuleSet
+from automations.models import Delivery
 from automations.models import Event as EventRow
-from automations.replies import Call, Refused, Target, plan
+from automations.replies import Call, Refused
 from automations.turns import Limit, TooLate
-from queueops import context, database, metrics
+from queueops import awaited, context, database, metrics, objectives
 from queueops.errors import Reject, RetryLater, TryAgain
 from queueops.jobs import Done
-
-TRIGGERS: dict[Kind, Automation.Trigger] = {
-    Kind.MESSAGE: Automation.Trigger.DM,
-    Kind.QUICK_REPLY: Automation.Trigger.PAYLOAD,
-    Kind.POSTBACK: Automation.Trigger.PAYLOAD,
-    Kind.REFERRAL: Automation.Trigger.REFERRAL,
-    Kind.STORY_REPLY: Automation.Trigger.STORY_REPLY,
-    Kind.STORY_MENTION: Automation.Trigger.STORY_MENTION,
-    Kind.COMMENT: Automation.Trigger.COMMENT,
-    Kind.LIVE_COMMENT: Automation.Trigger.LIVE_COMMENT,
-}
 
 Outcome = EventRow.Outcome
 Status = Delivery.Status
 
 # Steps in these states are over; later steps go on after the first two, and are skipped after the others.
 GOES_ON = {Status.SENT, Status.UNCONFIRMED}
+
+AWAIT_AGAIN = 60.0  # seconds, while Redis is away
 
 
 CUT_OFF = {
@@ -70,7 +60,8 @@ class First:
 class Run:
     """One run of one event: what every step needs, and the last step's result until the next move writes it.
 
-    turn: of which limit a turn was taken that no step has used yet.
+    turn: of which limit a turn was taken that no step has used yet. is_unawaited: whether the echo of a step that was
+    left unconfirmed could not be awaited.
     """
 
     event: Event
@@ -80,6 +71,7 @@ class Run:
     started: entries.Started
     turn: Limit | None = None
     unwritten: deliveries.Result | None = None
+    is_unawaited: bool = False
 
     async def move(self, delivery: deliveries.NewDelivery | None = None, outcome: str = "", reason: str = "") -> bool:
         """Write the result at hand together with what comes next; whether the delivery may be sent."""
@@ -109,8 +101,11 @@ class Run:
         return found
 
     async def end(self, statuses: Iterable[str], reason: str) -> None:
-        """Close the event with what became of its steps."""
+        """Close the event with what became of its steps. Raises RetryLater when an echo is still to be awaited."""
         outcome = settling.outcome_of(statuses)
+        if self.is_unawaited:
+            await self.keep()
+            raise RetryLater("Whether it was sent is unknown, and Redis is away: its echo is not awaited.", AWAIT_AGAIN)
         await self.move(outcome=outcome, reason=reason)
         if outcome == Outcome.UNCONFIRMED:  # an echo may have settled a step since it was left so
             outcome = await database.run(settling.recount, self.started.id)
@@ -125,7 +120,7 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
     account = await cache().account(event.account)
     rules, decision = await _decide(event, account)
     outcome, reason = _outcome_before_sending(event, account, decision)
-    steps = _plan(event, account, decision.rule) if account and decision.rule and outcome == Outcome.PROCESSING else []
+    steps = _calls(event, account, decision.rule) if account and decision.rule and outcome == Outcome.PROCESSING else []
     first = await _first_delivery(event, account, steps, happened_at)
     started = await database.writer(records.start).submit(
         entries.Start(
@@ -150,63 +145,36 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
         measured.ended(outcome)
         return Done.COMPLETED
     if rule is not decision.rule:
-        steps = _plan(event, account, rule) if rule else []
+        steps = _calls(event, account, rule) if rule else []
     run = Run(event, account, rule.id if rule else started.automation, happened_at, started)
     if rule is None:
         await _leave_off(run)
     else:
         await _send(run, steps, first)
+        objectives.answered(received_at)
     return Done.COMPLETED
 
 
 async def _decide(event: Event, account: AccountInfo | None) -> tuple[RuleSet, Decision]:
-    trigger = TRIGGERS.get(event.kind)
+    trigger = planning.TRIGGERS.get(event.kind)
     if account is None or trigger is None:
         return RuleSet([]), Decision(None, [])
     rules = await cache().rules(account, trigger)
-    return rules, rules.decide(_subject(event))
-
-
-def _subject(event: Event) -> Subject:
-    media = (getattr(event, "media_id", ""), getattr(event, "original_media_id", ""))
-    return Subject(
-        text=getattr(event, "text", ""),
-        payload=getattr(event, "payload", ""),
-        media_ids=frozenset(filter(None, media)),
-    )
+    return rules, rules.decide(planning.subject(event))
 
 
 def _outcome_before_sending(event: Event, account: AccountInfo | None, decision: Decision) -> tuple[str, str]:
     if account is None:
         return Outcome.UNKNOWN_ACCOUNT, "No account with this Instagram user id is connected here."
-    if isinstance(event, Comment) and event.username and event.username == account.username:
+    if planning.is_own(event, account.username):
         return Outcome.SKIPPED, "The account's own comment."
-    if event.kind not in TRIGGERS:
+    if event.kind not in planning.TRIGGERS:
         return Outcome.NO_MATCH, "Meta offers no answer to a mention by its ids alone."
     return (Outcome.PROCESSING, "") if decision.rule else (Outcome.NO_MATCH, "")
 
 
-def _plan(event: Event, account: AccountInfo, rule: Rule) -> list[Call | Refused]:
-    comment_id = event.source_id if isinstance(event, Comment) else ""
-    target = Target(
-        account=account.instagram_id,
-        person=event.person,
-        comment_id=comment_id,
-        # Meta attaches an answer to a reply to its top-level comment, and refuses one posted to the reply itself.
-        reply_under=(event.parent_id or comment_id) if isinstance(event, Comment) else "",
-    )
-    variables = {
-        "username": getattr(event, "username", ""),
-        "text": getattr(event, "text", ""),
-        "payload": getattr(event, "payload", ""),
-        "account": account.username,
-    }
-    return plan(rule.actions, target, variables, partial(_variant, event))
-
-
-def _variant(event: Event, texts: Sequence[str]) -> str:
-    """The same event always gets the same one: a later attempt must not become another message."""
-    return texts[0] if len(texts) == 1 else texts[int(event.key[:8], 16) % len(texts)]
+def _calls(event: Event, account: AccountInfo, rule: Rule) -> list[Call | Refused]:
+    return planning.calls(event, rule, account.instagram_id, account.username)
 
 
 async def _first_delivery(
@@ -250,7 +218,7 @@ def _delivery(call: Call) -> deliveries.NewDelivery:
 async def _send(run: Run, steps: list[Call | Refused], first: First | None) -> None:
     begun = first.delivery.step if first and run.started.may_send else 0
     run.turn = first.limit if first and not begun else None
-    statuses = dict(run.started.deliveries)
+    statuses = await _left_by_earlier_run(run)
     reason = ""
     for step in steps:
         status = statuses.get(step.step)
@@ -267,9 +235,17 @@ async def _send(run: Run, steps: list[Call | Refused], first: First | None) -> N
     await run.end(statuses.values(), reason)
 
 
+async def _left_by_earlier_run(run: Run) -> dict[int, str]:
+    """The steps' statuses. An unconfirmed one's echo is awaited anew: that run may have been killed before it was."""
+    statuses = dict(run.started.deliveries)
+    for step in [step for step, status in statuses.items() if status == Status.UNCONFIRMED]:
+        statuses[step] = await _await_echo(run, step)
+    return statuses
+
+
 async def _leave_off(run: Run) -> None:
     """The rule that was begun with is gone: nothing more is sent, and what was cut off stays unconfirmed."""
-    statuses = dict(run.started.deliveries)
+    statuses = await _left_by_earlier_run(run)
     for step in [step for step, status in statuses.items() if status == Status.SENDING]:
         statuses[step], _ = await _leave_unconfirmed(run, step, CUT_OFF)
     await run.end(statuses.values(), "Its automation was removed before all was sent.")
@@ -356,6 +332,15 @@ async def _leave_unconfirmed(run: Run, step: int, error: dict[str, Any]) -> tupl
     """Commit that nobody knows whether the step was sent, and await its echo; the step's status, and why."""
     run.unwritten = deliveries.Result(step=step, status=Status.UNCONFIRMED, error=error)
     await run.move()
-    if await settling.expect(run.started.id, run.automation, step):
-        return Status.SENT, ""
-    return Status.UNCONFIRMED, error["title"]
+    status = await _await_echo(run, step)
+    return status, "" if status == Status.SENT else error["title"]
+
+
+async def _await_echo(run: Run, step: int) -> str:
+    """The step's status: its echo may have come already."""
+    try:
+        is_settled = await settling.expect(run.started.id, run.automation, step)
+    except awaited.NotAwaited:
+        run.is_unawaited = True
+        return Status.UNCONFIRMED
+    return Status.SENT if is_settled else Status.UNCONFIRMED

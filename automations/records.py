@@ -15,12 +15,13 @@ from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from automations import entries, events, rows_by_orm, rows_by_sql
 from automations.deliveries import begun_row, ended_row
 from automations.entries import TEXT_CHARACTERS, Advance, Start, Started
-from automations.models import Event
+from automations.models import Delivery, Event
 from queueops import database
 from queueops.jobs import Failure, Verb
 
@@ -119,3 +120,14 @@ def note_operator(event: events.Event, verb: Verb) -> None:
     outcome = {Verb.RETRIED: Event.Outcome.WAITING, Verb.DISCARDED: Event.Outcome.DISCARDED}[verb]
     # Only what is still dead: a worker may be quicker than this.
     Event.objects.filter(key=event.key, outcome=Event.Outcome.DEAD).update(outcome=outcome)
+
+
+def delivered_at(keys: Sequence[str]) -> dict[str, datetime]:
+    """When the last message went out, of those of these events that have sent some and have nothing left to send."""
+    sent, open_ones = Q(status=Delivery.Status.SENT), Q(status__in=(Delivery.Status.FAILED, Delivery.Status.SENDING))
+    rows = Delivery.objects.filter(event__key__in=keys).order_by().values_list("event__key")
+    counted = rows.annotate(at=Max("finished_at", filter=sent), n=Count("pk"), left=Count("pk", filter=open_ones))
+    found = {key: (at, n) for key, at, n, left in counted if at is not None and not left}
+    # A rule's later steps have no row before their turn comes.
+    steps = Event.objects.filter(key__in=found).values_list("key", "automation__actions")
+    return {key: found[key][0] for key, actions in steps if found[key][1] >= len(actions or [])}

@@ -27,11 +27,14 @@ logger = logging.getLogger(__name__)
 Status = Delivery.Status
 Outcome = Event.Outcome
 
+SHORTEST_WAIT = 5.0
 ECHOED = (Delivery.Kind.DM, Delivery.Kind.PRIVATE_REPLY)
 # Meta stamps a message between our record of its call and the moment when we gave up: but its clock differs a little
 # from ours, and it may still take a while over a call that we waited for no longer.
 CLOCKS_DIFFER = timedelta(seconds=10)
 MAY_TAKE = timedelta(minutes=2)
+# What has no echo by then has none; a delivery whose worker died may stay `sending` until its job is recovered.
+MAY_COME = timedelta(minutes=15)
 
 
 def outcome_of(statuses: Iterable[str]) -> str:
@@ -43,15 +46,21 @@ def outcome_of(statuses: Iterable[str]) -> str:
 
 
 async def expect(event_id: UUID, automation: str, step: int) -> bool:
-    """Await the echo of a delivery that was just written as unconfirmed; whether it has come already, and settled it.
+    """Await the echo of a delivery that is written as unconfirmed; whether it has come already, and settled it.
 
-    Call it after the commit: an echo that comes from then on finds the row.
+    Call it after the commit: an echo that comes from then on finds the row. It may be called again, and must be by the
+    next run when this one was killed meanwhile. Raises NotAwaited while Redis is away, for as long as that may matter.
     """
     delivery = await database.run(_find, event_id, automation, step)
     if delivery is None or not (words := words_of(delivery)):
         return False
     event = delivery.event
-    note = await awaited.expect(f"{NoticeKind.ECHO.value}:{words_key(event.account, event.person, words)}")
+    try:
+        note = await awaited.expect(f"{NoticeKind.ECHO.value}:{words_key(event.account, event.person, words)}")
+    except awaited.NotAwaited:
+        if delivery.finished_at is not None and timezone.now() - delivery.finished_at > MAY_COME:
+            return False
+        raise
     if note is None:
         return False
     at_ms, _, mid = note.partition(" ")
@@ -71,11 +80,33 @@ def words_of(delivery: Delivery) -> str:
     return words.strip() if isinstance(words, str) else ""
 
 
+def under_way(echo: Echo) -> float:
+    """In how many seconds to settle this echo, because the call it may be of is not over by our records; 0.0 for now.
+
+    Echoes that come through the database or directly are looked at whenever they come. Ever longer, for MAY_COME.
+    """
+    at = datetime.fromtimestamp(echo.at_ms / 1000, UTC)
+    age = timezone.now() - at
+    sending = _to_person(echo).filter(status=Status.SENDING, kind__in=ECHOED, created_at__lte=at + CLOCKS_DIFFER)
+    if age > MAY_COME or _belongs_to_another(echo):
+        return 0.0
+    is_sending = any(words_of(row) == echo.text.strip() for row in sending)
+    return max(age.total_seconds(), SHORTEST_WAIT) if is_sending else 0.0
+
+
+def _to_person(echo: Echo) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(event__account=echo.account, event__person=echo.person)
+
+
+def _belongs_to_another(echo: Echo) -> bool:
+    """Whether a delivery is known to be this message."""
+    return _to_person(echo).filter(message_id=echo.source_id).exists()
+
+
 def settle(echo: Echo) -> UUID | None:
     """Mark the delivery that this is the echo of as sent; its key, None when there is none, or no longer."""
-    to_person = Delivery.objects.filter(event__account=echo.account, event__person=echo.person)
     at = datetime.fromtimestamp(echo.at_ms / 1000, UTC)
-    about_then = to_person.filter(
+    about_then = _to_person(echo).filter(
         status=Status.UNCONFIRMED,
         kind__in=ECHOED,
         created_at__lte=at + CLOCKS_DIFFER,
@@ -84,7 +115,7 @@ def settle(echo: Echo) -> UUID | None:
     with transaction.atomic():
         # Locked before they are looked at: of the same echo twice at once the second finds what the first has done.
         found = [row for row in _locked(about_then) if words_of(row) == echo.text.strip()]
-        if not found or to_person.filter(message_id=echo.source_id).exists():
+        if not found or _belongs_to_another(echo):
             return None
         newest = found[-1].pk
         confirm(newest, echo.source_id)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from automations import events, pipeline, records, settling
+from automations import events, pipeline, records, settling, windows
 from queueops import context, database, scrubbing
+from queueops.errors import RetryLater
 from queueops.jobs import Done, Failure, Verb, task
 
 
@@ -21,6 +23,35 @@ def note_operator(payload: dict[str, Any], receipt: dict[str, Any], verb: Verb) 
         records.note_operator(event, verb)
 
 
+def expires_at(payload: dict[str, Any], receipt: dict[str, Any]) -> datetime | None:
+    """When the last window for an answer to the event closes; None when it never was open, or cannot be known."""
+    event = events.from_payload(payload)
+    happened = windows.happened_at(event, datetime.fromisoformat(receipt["at"]))
+    return windows.last_answer_at(event.kind, happened)
+
+
+def validate_payload(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    """Raise ValueError, in words, when `process_event` could not read this."""
+    try:
+        event = events.from_payload(payload)
+        datetime.fromisoformat(receipt["at"])
+    except KeyError as error:
+        raise ValueError(f"There is no {error} that can be used.") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"It is no event: {error}.") from error
+    wrong = [name for name in events.FIELD_NAMES[type(event)] if not _fits(name, getattr(event, name))]
+    if wrong:
+        raise ValueError(f"Of another kind than it must be: {', '.join(wrong)}.")
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name == "at_ms":
+        return value is None or (isinstance(value, int) and not isinstance(value, bool))
+    if name == "attachments":
+        return all(isinstance(one, str) for one in value)
+    return isinstance(value, str)
+
+
 def _readable(payload: dict[str, Any]) -> events.Event | None:
     """None for what another version wrote: its dead letter is then all there is to see."""
     try:
@@ -29,7 +60,13 @@ def _readable(payload: dict[str, Any]) -> events.Event | None:
         return None
 
 
-@task(on_failure=note_failure, on_operator=note_operator)
+@task(
+    on_failure=note_failure,
+    on_operator=note_operator,
+    expires_at=expires_at,
+    delivered_at=records.delivered_at,
+    validate_payload=validate_payload,
+)
 async def process_event(payload: dict[str, Any], receipt: dict[str, Any]) -> Done:
     """Answer one event. payload: `Event.as_payload()`; receipt: {"id", "at"} of the delivery that brought it."""
     scrubbing.hide(str(payload.get("text", "")))
@@ -40,5 +77,8 @@ async def process_event(payload: dict[str, Any], receipt: dict[str, Any]) -> Don
 async def settle_by_echo(payload: dict[str, Any], receipt: dict[str, Any]) -> Done:
     """Settle the delivery that this is the echo of, if there is one. payload: `Echo.as_payload()`."""
     scrubbing.hide(str(payload.get("text", "")))
-    await database.run(settling.settle, events.echo_from_payload(payload))
+    echo = events.echo_from_payload(payload)
+    if wait := await database.run(settling.under_way, echo):
+        raise RetryLater("The call that this may be the echo of is under way.", wait)
+    await database.run(settling.settle, echo)
     return Done.COMPLETED

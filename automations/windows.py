@@ -22,6 +22,8 @@ BELIEVED_AHEAD = timedelta(minutes=5)
 # What counts as the person writing to us. A comment does not, nor does opening a thread by a link.
 OPENS_WINDOW = frozenset({Kind.MESSAGE, Kind.QUICK_REPLY, Kind.POSTBACK, Kind.STORY_REPLY, Kind.STORY_MENTION})
 
+COMMENTS = frozenset({Kind.COMMENT, Kind.LIVE_COMMENT})
+
 
 def happened_at(event: Event, received_at: datetime) -> datetime:
     """When the event happened: Meta's stamp where it can be believed, otherwise when we received it."""
@@ -46,6 +48,12 @@ def closes_at(kind: str, event_kind: Kind, happened: datetime, last_inbound_at: 
         return last_inbound_at + MESSAGE_WINDOW if last_inbound_at else None
     # A public reply has no window of Meta's; one that comes a week late helps nobody.
     return happened + (LIVE_WINDOW if event_kind is Kind.LIVE_COMMENT else PRIVATE_REPLY_WINDOW)
+
+
+def last_answer_at(event_kind: Kind, happened: datetime) -> datetime | None:
+    """From when on nothing can be sent in answer to the event; None when that depends on what the person wrote else."""
+    kind = "private_reply" if event_kind in COMMENTS else "dm"
+    return closes_at(kind, event_kind, happened, None)
 
 
 def closed_reason(kind: str, closes: datetime | None) -> str:

@@ -12,7 +12,7 @@ import django
 from bench import machine, node, servers
 from bench.report import Report, Section
 
-BENCHMARKS = ("ingest", "worker", "pipeline", "latency", "growth", "memory")
+BENCHMARKS = ("ingest", "worker", "pipeline", "latency", "growth", "memory", "console")
 QUICK_PAIRS = 1
 
 

@@ -35,6 +35,12 @@ def _icon(request: HttpRequest) -> str:
     return static("queueops/icon.svg")
 
 
+def _is_among_events(request: HttpRequest) -> bool:
+    """“Why?” lies below the events' address, and has an item of its own."""
+    name = request.resolver_match.url_name if request.resolver_match else None
+    return (name or "").startswith("automations_event_") and name != "automations_event_why"
+
+
 def _list(title: str, icon: str, app: str, model: str, **more: Any) -> dict[str, Any]:
     return _item(title, icon, f"{app}_{model}_changelist", f"{app}.view_{model}", **more)
 
@@ -60,14 +66,20 @@ UNFOLD: dict[str, Any] = {
                 "title": "Queue",
                 "items": [
                     _item("Overview", "monitoring", "queueops_console_changelist", "queueops.view_console"),
+                    _list(
+                        "Alerts", "notifications_active", "queueops", "alert", badge="queueops.alerts_admin.open_badge"
+                    ),
                     _list("Dead letters", "inbox", "queueops", "deadletter", badge="queueops.console.dead_badge"),
+                    _list("Causes", "category", "queueops", "cause"),
+                    _list("Operations", "playlist_play", "queueops", "operation"),
                     _item("RQ", "stacks", "django_rq_dashboard_changelist", "django_rq.admin"),
                 ],
             },
             {
                 "title": "What happened",
                 "items": [
-                    _list("Events", "notifications", "automations", "event"),
+                    _item("Why?", "help", "automations_event_why", "automations.view_event"),
+                    _list("Events", "notifications", "automations", "event", active=_is_among_events),
                     _list("Deliveries", "send", "automations", "delivery"),
                     _list("Contacts", "group", "automations", "contact"),
                     _list("Conversations", "chat", "automations", "conversation"),
@@ -86,7 +98,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _list("Users", "person", "auth", "user"),
                     _list("Groups", "groups", "auth", "group"),
-                    _list("API tokens", "key", "authtoken", "tokenproxy"),
+                    _list("API tokens", "key", "queueops", "apitoken"),
                     _list("Audit log", "history", "queueops", "auditentry"),
                 ],
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -23,11 +24,18 @@ def operations(schema: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "method": method.upper(),
             "path": path,
-            "summary": operation.get("description", ""),
+            "description": operation.get("description", ""),
+            "curl": _curl(method, path, _example(operation.get("requestBody", {}))),
             "parameters": operation.get("parameters", []),
             "body": _shape(schema, _content(operation.get("requestBody", {}))),
             "answers": [
-                {"status": status, "shape": _shape(schema, _content(answer))}
+                {
+                    "status": status,
+                    "description": answer.get("description", ""),
+                    "headers": answer.get("headers", {}),
+                    "shape": _shape(schema, _content(answer)),
+                    "example": _example(answer),
+                }
                 for status, answer in sorted(operation["responses"].items())
             ],
         }
@@ -43,6 +51,22 @@ def _content(part: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = content.get("schema", {})
         return found
     return {}
+
+
+def _example(part: dict[str, Any]) -> Any:
+    """The first example of a request body or an answer, None without one."""
+    for content in part.get("content", {}).values():
+        for example in content.get("examples", {}).values():
+            return example["value"]
+    return None
+
+
+def _curl(method: str, path: str, body: Any) -> str:
+    """A line to try the operation with; {id} and {key} are to be filled in."""
+    words = ["curl", *(["-X", method.upper()] if method != "get" else []), '-H "Authorization: Token $KEY"']
+    if body is not None:
+        words += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body)}'"]
+    return " ".join([*words, f'"$AT{path}"'])
 
 
 def _shape(schema: dict[str, Any], part: dict[str, Any]) -> Any:

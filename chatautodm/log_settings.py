@@ -16,6 +16,9 @@ LOG_FORMAT = shaped(
     "LOG_FORMAT", "console" if boolean("DEBUG", default=False) else "json", "console|json", "console or json"
 )
 
+# A line for each change of state of each event (queueops/states.py).
+LOG_EVENTS = boolean("LOG_EVENTS", default=False)
+
 _TO_STDERR = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
 
 # gunicorn is given the same (gunicorn.conf.py).
@@ -30,6 +33,7 @@ LOGGING: dict[str, Any] = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         # Every log-in that succeeds; those that fail are warnings.
         "axes": {"level": "WARNING"},
+        "queueops.states": {"level": "INFO" if LOG_EVENTS else "WARNING"},
         # RQ and gunicorn set up handlers of their own where there are none.
         "rq.worker": _TO_STDERR,
         "rq.scheduler": _TO_STDERR,

@@ -13,7 +13,7 @@ from django.urls import URLPattern
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 
-from queueops import audit, privacy
+from queueops import audit, privacy, visibility
 from queueops.audit import CONSOLE, Act, By
 
 # A job's page shows what it was given, and so what people wrote.
@@ -28,7 +28,7 @@ class RQPagesAdmin(QueueAdmin):  # type: ignore[misc] # its types are skipped
     """RQ's pages behind their permission; what is done there is in the audit log, with its address."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perms(PERMISSIONS)
+        return request.user.has_perms(PERMISSIONS) and visibility.sees_everything(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_view_permission(request)

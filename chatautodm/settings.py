@@ -17,6 +17,20 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
+from chatautodm.alert_settings import ALERT_EMAILS as ALERT_EMAILS
+from chatautodm.alert_settings import ALERT_SECRETS as ALERT_SECRETS
+from chatautodm.alert_settings import ALERT_WEBHOOK_URL as ALERT_WEBHOOK_URL
+from chatautodm.alert_settings import CONSOLE_URL as CONSOLE_URL
+from chatautodm.alert_settings import DEFAULT_FROM_EMAIL as DEFAULT_FROM_EMAIL
+from chatautodm.alert_settings import EMAIL_BACKEND as EMAIL_BACKEND
+from chatautodm.alert_settings import EMAIL_FILE_PATH as EMAIL_FILE_PATH
+from chatautodm.alert_settings import EMAIL_HOST as EMAIL_HOST
+from chatautodm.alert_settings import EMAIL_HOST_PASSWORD as EMAIL_HOST_PASSWORD
+from chatautodm.alert_settings import EMAIL_HOST_USER as EMAIL_HOST_USER
+from chatautodm.alert_settings import EMAIL_PORT as EMAIL_PORT
+from chatautodm.alert_settings import EMAIL_TIMEOUT as EMAIL_TIMEOUT
+from chatautodm.alert_settings import EMAIL_USE_SSL as EMAIL_USE_SSL
+from chatautodm.alert_settings import EMAIL_USE_TLS as EMAIL_USE_TLS
 from chatautodm.console_settings import FORMAT_MODULE_PATH as FORMAT_MODULE_PATH
 from chatautodm.console_settings import LOGIN_REDIRECT_URL as LOGIN_REDIRECT_URL
 from chatautodm.console_settings import UNFOLD as UNFOLD
@@ -124,7 +138,6 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
-    "rest_framework.authtoken",
     "drf_spectacular",
     "axes",
     "csp",
@@ -172,6 +185,7 @@ TEMPLATES = [
 ]
 
 
+DATABASE_CONNECT_SECONDS = 5
 DATABASE_SCHEMES = ("sqlite:", "postgres:", "postgresql:")
 
 
@@ -206,6 +220,8 @@ def database(url: str) -> dict[str, Any]:
         config["HOST"] = unquote(config.get("HOST") or "")  # a socket's folder is written %2Frun%2Fpostgresql
         config["CONN_MAX_AGE"] = 600
         config["CONN_HEALTH_CHECKS"] = True
+        # A host that is gone does not even refuse: without it each try waits for minutes. `?connect_timeout=` wins.
+        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", DATABASE_CONNECT_SECONDS)
     return config
 
 
@@ -293,10 +309,18 @@ QUEUE_STUCK_AFTER_SECONDS = integer("QUEUE_STUCK_AFTER_SECONDS", 300, at_least=1
 QUEUE_DEDUP_WINDOW_SECONDS = integer("QUEUE_DEDUP_WINDOW_SECONDS", 10, at_least=1)
 QUEUE_MAX_WEBHOOKS_PER_MINUTE = integer("QUEUE_MAX_WEBHOOKS_PER_MINUTE", 10_000)
 QUEUE_MAX_DEPTH = integer("QUEUE_MAX_DEPTH", 1_000_000)
+QUEUE_CONSENT_ABOVE = integer("QUEUE_CONSENT_ABOVE", 1000)
 QUEUE_ENABLE_METRICS = boolean("QUEUE_ENABLE_METRICS", default=True)
 PACING_MESSAGES_PER_SECOND = integer("PACING_MESSAGES_PER_SECOND", 100)
 PACING_MEDIA_PER_SECOND = integer("PACING_MEDIA_PER_SECOND", 10)
 PACING_PRIVATE_REPLIES_PER_HOUR = integer("PACING_PRIVATE_REPLIES_PER_HOUR", 750)
+
+# --- Objectives ------------------------------------------------------------------------------------------------------
+
+OBJECTIVE_SECONDS = integer("OBJECTIVE_SECONDS", 60, at_least=1)
+OBJECTIVE_PERCENT = float(
+    shaped("OBJECTIVE_PERCENT", "99", r"\d{1,2}(\.\d{1,3})?", "a number below 100, such as 99 or 99.9")
+)
 
 # gunicorn reads it, too, before it reads us, and answers what is no number with a traceback of its own.
 WEB_CONCURRENCY = integer("WEB_CONCURRENCY", os.cpu_count() or 1, at_least=1)
@@ -319,7 +343,7 @@ GRAPH_READ_TIMEOUT_SECONDS = 20
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "queueops.api_tokens.ByToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
@@ -328,7 +352,13 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["chatautodm.throttling.PerCredential"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-SPECTACULAR_SETTINGS = {"TITLE": "ChatAutoDM", "VERSION": VERSION, "SERVE_INCLUDE_SCHEMA": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ChatAutoDM",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,  # what is taken is described more narrowly than what is given
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
 
 # --- What must never be written (queueops.scrubbing) -----------------------------------------------------------------
 
@@ -347,6 +377,7 @@ SECRETS = [
     *passwords(os.environ.get("DATABASE_URL", ""), REDIS_URL),
     *(WATCHED.passwords if WATCHED else []),
     *([urlsplit(SENTRY_DSN).username or ""] if SENTRY_DSN else []),
+    *ALERT_SECRETS,
 ]
 # How access tokens of Instagram Login (IGAA…, IGQV…) and Facebook Login (EAA…) begin.
 SECRET_PATTERNS = [r"\b(?:IG[A-Z]{2}|EAA)[A-Za-z0-9_-]{16,}"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.views import APIView
 
 from automations import measured
 from automations.api import EventTrace
+from chatautodm import refusals
 from chatautodm.docs import docs
 from queueops.api import DeadLetters, QueueStats, RetryDeadLetter, RetryDeadLetters, WebhookQueueStats
 from queueops.scrapes import Metrics
@@ -32,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *endpoint("api/schema", SpectacularAPIView, "schema"),
     path("api/docs", docs, name="docs"),
     path("api/docs/", docs),
+    re_path(r"^api(?:/|$)", refusals.unknown_address),
     path("metrics", Metrics.as_view(counts=measured.COUNTS), name="metrics"),
     path("metrics/", Metrics.as_view(counts=measured.COUNTS)),
     # What queueops links to when it shows a job: here is decided which page that is.
@@ -39,3 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]
+
+# Django takes these from here by name.
+handler400 = refusals.bad_request
+handler500 = refusals.server_error

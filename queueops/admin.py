@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
+import orjson
+from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from redis.exceptions import RedisError
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeNumericFilter
 
+from queueops import alerts_admin as alerts_admin
+from queueops import api_token_admin as api_token_admin
 from queueops import audit_admin as audit_admin
+from queueops import causes_admin as causes_admin
 from queueops import console_admin as console_admin
-from queueops import operators, privacy
+from queueops import deadletters, list_filters, operations, operators, privacy, visibility
+from queueops import operations_admin as operations_admin
 from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
 from queueops.embedded import EmbeddedValkeyError
-from queueops.forms import ReasonedActionForm
+from queueops.filters import CauseValuesFilter, WholeValueFilter
+from queueops.forms import ReasonedActionForm, reason_field
 from queueops.models import DeadLetter, DeadLetterQuerySet
 from queueops.readonly import (
     PeriodFilter,
@@ -31,10 +43,11 @@ from queueops.readonly import (
     one_line,
     two_lines,
 )
-from queueops.templatetags.queue_console import words
+from queueops.templatetags.queue_console import pretty_json, words
 
 # Keeps one press of a button to some seconds; the message says when there were more.
 HANDLED_AT_ONCE = 1000
+MOST_TOLD = 20
 
 LABELS = {"dead": "cad-bad", "resolved": "cad-good"}
 
@@ -52,6 +65,28 @@ ADVICE = {
 Handle = Callable[[Iterable[DeadLetter], By], int]
 
 
+class EditForm(forms.Form):
+    """What the job is given, as JSON, and why it is changed."""
+
+    args = forms.CharField(
+        label="What the job is given",
+        max_length=200_000,
+        widget=forms.Textarea({"class": "cad-input cad-area", "spellcheck": "false"}),
+    )
+    reason = reason_field()
+
+    def clean_args(self) -> Any:
+        """The value. PostgreSQL keeps no NUL, and orjson reads no lone surrogates."""
+        text = self.cleaned_data["args"]
+        try:
+            value = orjson.loads(text)
+        except ValueError as error:
+            raise forms.ValidationError(f"This is no JSON: {error}.") from error
+        if b"\\u0000" in orjson.dumps(value):
+            raise forms.ValidationError("It holds a NUL, which the database cannot keep.")
+        return value
+
+
 @admin.register(DeadLetter)
 class DeadLetterAdmin(AuditedAdmin, ReadOnlyAdmin):
     """Jobs that were given up. Retry and discard are the only changes, by POST and with a permission of their own."""
@@ -62,29 +97,50 @@ class DeadLetterAdmin(AuditedAdmin, ReadOnlyAdmin):
         ("status", ChoicesCheckboxFilter),
         ("lane", ChoicesCheckboxFilter),
         ("kind", RecentValuesFilter),
-        ("cause_code", RecentValuesFilter),
-        ("cause_verdict", RecentValuesFilter),
+        ("account", WholeValueFilter),
+        ("cause_title", CauseValuesFilter),
+        ("cause_code", CauseValuesFilter),
+        ("cause_verdict", CauseValuesFilter),
+        ("attempts", RangeNumericFilter),
         ("created_at", PeriodFilter),
     )
-    search_fields = ("account__exact", "person__exact", "event__exact", "source_id__icontains", "error__icontains")
-    search_help_text = "Account, person, message or comment id, event key, error"
+    search_fields = ("account__exact", "person__exact", "event__exact", "source_id__exact")
+    search_help_text = "Account, person, message or comment id, event key, all whole; or words of an error or a text"
+    # Each with the status is in an index; so are they without it, for the order begins with the status.
+    indexed = tuple(frozenset({"status", field}) for field in ("account", "kind", "cause_title", "cause_code"))
+    sortable_by = ("when",)
+    text_fields = {
+        "payload": privacy.masked,
+        "edits": privacy.masked,
+        "traceback": privacy.masked,
+        "error": privacy.without_quotes,
+    }
     # Of the statuses "dead" comes first, and the index `letter_status` has this very order.
     ordering = ("status", "-id")
     list_select_related = ("handled_by",)
     actions = ("retry_selected", "discard_selected")
     action_form = ReasonedActionForm
+    list_before_template = "queueops/letter_bulk.html"
     change_form_outer_before_template = "queueops/letter_actions.html"
     fieldsets = (
-        ("What happened", {"fields": ("error", "cause", "status", "attempts", "created_at", "trace", "handled")}),
+        (
+            "What happened",
+            {"fields": ("error", "cause", "status", "attempts", "created_at", "window", "trace", "handled")},
+        ),
         ("Whose it is", {"fields": ("account", "person", "kind", "lane", "source_id", "event")}),
-        ("What it was given", {"fields": ("func", "pretty_payload")}),
+        ("What it was given", {"fields": ("func", "pretty_payload", "pretty_edits")}),
         ("Traceback", {"fields": ("pretty_traceback",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
-        letters: QuerySet[DeadLetter] = super().get_queryset(request)
+        letters: QuerySet[DeadLetter] = visibility.narrowed(super().get_queryset(request), request.user, "account")
         is_list = request.resolver_match and request.resolver_match.url_name == "queueops_deadletter_changelist"
         return letters.defer("traceback", "payload") if is_list and request.method == "GET" else letters
+
+    def text_condition(self, request: HttpRequest, word: str) -> Q:
+        """In errors, parts of ids, and what people wrote; in each only for those who are shown it."""
+        shown = Q(source_id__icontains=word) | privacy.errors_with(request.user, word)
+        return shown | Q(payload__args__0__text__icontains=word) if privacy.may_see_text(request.user) else shown
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return self.list_display if self.has_retry_permission(request) else self.list_display[:-1]
@@ -93,16 +149,35 @@ class DeadLetterAdmin(AuditedAdmin, ReadOnlyAdmin):
         site = self.admin_site
         own = [
             path("<uuid:pk>/retry/", site.admin_view(self.retry_one), name="queueops_deadletter_retry"),
+            path("<uuid:pk>/edit/", site.admin_view(self.edit), name="queueops_deadletter_edit"),
             path("<uuid:pk>/discard/", site.admin_view(self.discard_one), name="queueops_deadletter_discard"),
         ]
         return own + list(super().get_urls())
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        may = {"may_retry": self.has_retry_permission(request), "may_discard": self.has_discard_permission(request)}
+        letter = context.get("original")
+        may = {
+            "may_retry": self.has_retry_permission(request),
+            "may_discard": self.has_discard_permission(request),
+            "may_edit": self.has_edit_permission(request),
+            "delivered_at": deadletters.delivered([letter]).get(letter.pk) if letter is not None else None,
+        }
         return super().render_change_form(request, {**context, **may}, *args, **kwargs)
 
-    def hide_text(self, row: DeadLetter) -> None:
-        row.payload = privacy.HIDDEN
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        context = {**(extra_context or {}), "bulk": self._bulk(request)}
+        answer: HttpResponse = super().changelist_view(request, context)
+        return answer
+
+    def _bulk(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """(label, address of its plan) of what may be done to all that the filters leave."""
+        selection = list_filters.selection(request.GET)
+        return [
+            (f"{what.label} all that match…", f"{address}?{selection.as_query()}")
+            for what, permission in operations.PERMISSIONS.items()
+            if selection is not None and request.user.has_perm(permission)
+            for address in [reverse("admin:queueops_operation_plan", args=[what.value])]
+        ]
 
     # --- What may be done --------------------------------------------------------------------------------------------
 
@@ -115,13 +190,63 @@ class DeadLetterAdmin(AuditedAdmin, ReadOnlyAdmin):
     def has_discard_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("queueops.discard_deadletter")
 
+    def has_edit_permission(self, request: HttpRequest) -> bool:
+        """Whoever changes what people wrote must be allowed to see it, and to retry."""
+        needed = ["queueops.edit_deadletter", "queueops.retry_deadletter", privacy.SEE_TEXT]
+        return request.user.has_perms(needed)
+
+    def edit(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Change what the job is given and retry it, by a POST."""
+        if not self.has_edit_permission(request):
+            raise PermissionDenied
+        letter = get_object_or_404(visibility.letters(request.user), pk=pk)
+        shown = {"args": pretty_json(letter.payload["args"])}
+        form = EditForm(request.POST if request.method == "POST" else None, initial=shown)
+        if form.is_bound and form.is_valid() and self._edit(request, letter, form):
+            return HttpResponseRedirect(reverse("admin:queueops_deadletter_change", args=[pk]))
+        context = {"title": "Change what the job is given, and retry it", "letter": letter, "form": form}
+        return TemplateResponse(
+            request, "queueops/letter_edit.html", {**self.admin_site.each_context(request), **context}
+        )
+
+    def _edit(self, request: HttpRequest, letter: DeadLetter, form: EditForm) -> bool:
+        try:
+            operators.edit(letter, form.cleaned_data["args"], By(request.user, CONSOLE, form.cleaned_data["reason"]))
+        except ValueError as error:
+            form.add_error("args", str(error))
+            return False
+        except (RedisError, OSError, EmbeddedValkeyError) as error:
+            messages.error(request, f"It is changed, but Redis cannot be reached: retry it later. ({error})")
+        else:
+            messages.success(request, "Changed, and on its way again.")
+        return True
+
     @admin.action(description="Retry selected dead letters", permissions=["bulk_retry"])
     def retry_selected(self, request: HttpRequest, letters: DeadLetterQuerySet) -> None:
-        self._handle(request, letters, operators.retry, "retried")
+        self._handle(request, self._undelivered(request, letters), operators.retry, "retried")
 
     @admin.action(description="Discard selected dead letters", permissions=["discard"])
     def discard_selected(self, request: HttpRequest, letters: DeadLetterQuerySet) -> None:
+        if letters.dead().count() > settings.QUEUE_CONSENT_ABOVE:
+            say = (
+                f"Nothing was discarded: more than {settings.QUEUE_CONSENT_ABOVE} need two people. Use the filters and"
+            )
+            messages.error(request, f"{say} “Discard all that match…”.")
+            return
         self._handle(request, letters, operators.discard, "discarded")
+
+    def _undelivered(self, request: HttpRequest, letters: DeadLetterQuerySet) -> DeadLetterQuerySet:
+        """Without those whose message went out already, unless the person says that they know."""
+        if "anyway" in request.POST:
+            return letters
+        chosen = list(letters.dead().order_by("id").defer("payload", "traceback", "edits")[: HANDLED_AT_ONCE + 1])
+        delivered = deadletters.delivered(chosen)
+        for letter in (one for one in chosen[:MOST_TOLD] if one.pk in delivered):
+            address = reverse("admin:queueops_deadletter_change", args=[letter.pk])
+            say = 'Already delivered at {}, so not retried: <a class="cad-link" href="{}">{}</a>'
+            at = f"{delivered[letter.pk]:%Y-%m-%d %H:%M} UTC"
+            messages.warning(request, format_html(say, at, address, letter.source_id or letter.event))
+        return letters.exclude(pk__in=list(delivered)) if delivered else letters
 
     def retry_one(self, request: HttpRequest, pk: Any) -> HttpResponse:
         return self._handle_one(request, pk, self.retry_selected, self.has_retry_permission(request))
@@ -140,7 +265,7 @@ class DeadLetterAdmin(AuditedAdmin, ReadOnlyAdmin):
             return HttpResponseNotAllowed(["POST"])
         if not is_allowed:
             raise PermissionDenied
-        action(request, DeadLetter.objects.filter(pk=pk))
+        action(request, visibility.letters(request.user).filter(pk=pk))
         return HttpResponseRedirect(_back(request))
 
     def _handle(self, request: HttpRequest, letters: DeadLetterQuerySet, handle: Handle, done: str) -> None:
@@ -207,6 +332,19 @@ class DeadLetterAdmin(AuditedAdmin, ReadOnlyAdmin):
     @admin.display(description="payload")
     def pretty_payload(self, letter: DeadLetter) -> str:
         return json_block(letter.payload)
+
+    @admin.display(description="earlier versions")
+    def pretty_edits(self, letter: DeadLetter) -> str:
+        """What it was given before somebody changed that."""
+        return json_block(letter.edits or None)
+
+    @admin.display(description="window closes")
+    def window(self, letter: DeadLetter) -> str:
+        if letter.expires_at is None:
+            return "not known"
+        is_closed = letter.expires_at <= timezone.now()
+        at = f"{letter.expires_at:%Y-%m-%d %H:%M} UTC"
+        return f"closed at {at}: a retry would send nothing" if is_closed else at
 
     @admin.display(description="traceback")
     def pretty_traceback(self, letter: DeadLetter) -> str:

@@ -8,4 +8,6 @@ class QueueopsConfig(AppConfig):
     verbose_name = "Queue"
 
     def ready(self) -> None:
-        from queueops import checks  # noqa: F401, PLC0415 - registers the checks
+        from queueops import alert_conditions, alerts, checks  # noqa: F401, PLC0415 - registers the checks
+
+        alerts.register(*alert_conditions.CONDITIONS)

@@ -8,12 +8,12 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
-from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 
-from queueops import audit
+from queueops import audit, visibility
+from queueops.audit import CONSOLE, Act, By
 from queueops.audit_export import FORMATS
 from queueops.models import AuditEntry
-from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, one_line, two_lines
+from queueops.readonly import PeriodFilter, ReadOnlyAdmin, RecentValuesFilter, json_block, one_line, two_lines
 from queueops.templatetags.queue_console import words
 
 TARGETS_SHOWN = 200
@@ -23,11 +23,13 @@ TARGETS_SHOWN = 200
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("number", "at", "who_and_through", "what", "count", "why")
     list_filter = (
-        ("action", AllValuesCheckboxFilter),
-        ("kind", AllValuesCheckboxFilter),
-        ("who", AllValuesCheckboxFilter),
+        ("action", RecentValuesFilter),
+        ("kind", RecentValuesFilter),
+        ("who", RecentValuesFilter),
         ("at", PeriodFilter),
     )
+    indexed = (frozenset({"who"}),)
+    sortable_by = ("number",)
     search_fields = ("who__exact", "targets__key__exact", "targets__name__exact", "reason__icontains")
     search_help_text = "Who, the key or name of what was touched, why"
     list_before_template = "queueops/audit_list.html"
@@ -36,6 +38,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         ("To what", {"fields": ("things", "pretty_details")}),
         ("Seal", {"fields": ("number", "previous", "seal")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        return visibility.audit_entries(super().get_queryset(request), request.user)
 
     def get_urls(self) -> list[URLPattern]:
         site = self.admin_site
@@ -61,6 +66,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             raise Http404("There is csv and jsonl.")
         content_type, lines = FORMATS[format]
         entries: QuerySet[AuditEntry] = self.get_changelist_instance(request).get_queryset(request)
+        taken = {"format": format, "filters": request.GET.urlencode()}
+        by = By(request.user, CONSOLE)
+        audit.record(Act(by=by, action="export", kind=audit.kind_of(AuditEntry), details=taken))
         answer = HttpResponse("".join(lines(entries)), content_type=content_type)
         answer["Content-Disposition"] = f'attachment; filename="audit.{format}"'
         return answer

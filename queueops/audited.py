@@ -19,6 +19,13 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc] # Unfold ships no types
     """Add, change and delete are recorded in the transaction that does them: which fields, not what was in them."""
 
     change_form_outer_after_template = "queueops/audit_trail.html"
+    # But for these, which say who may do what: their new values are recorded, too.
+    audited_values: tuple[str, ...] = ()
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> list[Any]:
+        message = super().construct_change_message(request, form, formsets, add)
+        values = {name: _plain(form.cleaned_data[name]) for name in self.audited_values if name in form.changed_data}
+        return [*message, {"values": values}] if values else list(message)
 
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
         self._record(request, "add", [obj], message)
@@ -51,3 +58,8 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc] # Unfold ships no types
     def audit_trail(self, row: Any) -> list[Any]:
         """The newest entries about the object of the page."""
         return audit.trail(audit.kind_of(self.model), [row.pk])
+
+
+def _plain(value: Any) -> Any:
+    """As JSON: of rows their names."""
+    return sorted(str(row) for row in value) if isinstance(value, models.QuerySet) else value

@@ -18,3 +18,17 @@ def server_keeps_what_it_takes(**kwargs: Any) -> list[CheckMessage]:
     """
     risks = durability.risks() if settings.REDIS_URL else []
     return [Warning(risk.words, hint=risk.hint, id=risk.id) for risk in risks]
+
+
+@register(deploy=True)
+def alerts_reach_somebody(**kwargs: Any) -> list[CheckMessage]:
+    """queueops.W008: nobody would be told what is wrong."""
+    if settings.DEBUG or settings.ALERT_EMAILS or settings.ALERT_WEBHOOK_URL:
+        return []
+    return [
+        Warning(
+            "Alerts reach nobody: what is wrong stands on the console only.",
+            hint="Set ALERT_EMAILS (with EMAIL_URL), ALERT_WEBHOOK_URL, or both; try them with manage.py test_alert.",
+            id="queueops.W008",
+        )
+    ]

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -92,6 +92,11 @@ class Claims:
     def _remember_state(self, claimed: bool, quiet: bool) -> None:
         self.state = WorkerStatus.SUSPENDED.value if self.suspended else _state(claimed, quiet)
 
+    async def beat(self, state: Mapping[str, Any], ttl: int) -> None:
+        """Say that the worker lives, and what its hash is to say of it for so many seconds. Raises RedisError."""
+        fields = [value for field in state.items() for value in field]
+        await self._call(moves.BEAT, [self._worker, ttl, *fields])
+
     async def vouch(self, jobs: Collection[Claimed]) -> None:
         """Say that these are still running. Raises RedisError."""
         if not jobs:
@@ -111,7 +116,8 @@ class Claims:
 
 
 _SHA = {
-    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (moves.EXCHANGE, moves.VOUCH)
+    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    for script in (moves.EXCHANGE, moves.BEAT, moves.VOUCH)
 }
 
 

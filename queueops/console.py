@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 
-from queueops import connections, durability, ledger, stats, switches, switching, tally
+from queueops import (
+    bottleneck,
+    connections,
+    durability,
+    history_charts,
+    ledger,
+    objectives,
+    pace,
+    panels,
+    privacy,
+    stats,
+    switches,
+    switching,
+    tally,
+    visibility,
+)
+from queueops.bottleneck import Limit
 from queueops.embedded import EmbeddedValkeyError
 from queueops.jobs import Lane
 from queueops.models import DeadLetter
+from queueops.pace import Rates
 from queueops.switches import Switches
 from queueops.switching import Order
 from queueops.taking import KEPT_BYTES, KEPT_KEY
@@ -48,20 +67,60 @@ class Offer:
     orders: list[tuple[str, str]]
 
 
-def context(user: Any) -> dict[str, Any]:
-    """Everything the overview shows this user."""
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """One lane. counts: the snapshot's; rates: None when they are not known."""
+
+    name: str
+    counts: dict[str, Any]
+    rates: Rates | None
+    limit: Limit
+
+
+def context(user: Any, span: str = history_charts.DEFAULT) -> dict[str, Any]:
+    """Everything the overview shows this user. span: of the charts, one of history_charts.SPANS."""
     snapshot = stats.snapshot()
     held = switches.current()
+    windows = objectives.windows()
     return {
+        "lanes": _lanes(snapshot, held, user),
+        "panels": panels.panels(user),
+        "charts": history_charts.make(span, time.time()),
+        "span": span if span in history_charts.SPANS else history_charts.DEFAULT,
+        "spans": list(history_charts.SPANS),
+        "windows": [windows[name] for name in objectives.SHOWN],
+        "burn": objectives.burn(windows),
+        "objective": {"percent": settings.OBJECTIVE_PERCENT, "seconds": settings.OBJECTIVE_SECONDS},
         "offers": _offers(held, user),
         "suspended": held.suspended,
         "snapshot": snapshot,
         "taken_at": timezone.now(),
         "unattended": stats.unattended(snapshot),
-        "letters": DeadLetter.objects.dead().defer("payload", "traceback")[:LETTERS_SHOWN],
+        "letters": _last_letters(user),
         "risks": durability.risks() if snapshot["redis"]["connected"] else [],
         **(_put_aside(connections.client()) if snapshot["redis"]["connected"] else {}),
     }
+
+
+def _lanes(snapshot: dict[str, Any], held: Switches, user: Any) -> list[LaneRow]:
+    rates = _rates() if snapshot["redis"]["connected"] else None
+    limits = bottleneck.limits(snapshot, held, rates, panels.put_off(user))
+    return [
+        LaneRow(name, counts, rates.get(name) if rates else None, limits[name])
+        for name, counts in snapshot["queues"].items()
+    ]
+
+
+def _rates() -> dict[str, Rates] | None:
+    try:
+        return pace.by_lane(connections.client(), time.time())
+    except (RedisError, OSError, EmbeddedValkeyError):  # gone since
+        return None
+
+
+def _last_letters(user: Any) -> list[DeadLetter]:
+    letters = visibility.letters(user).dead().defer("payload", "traceback")
+    return privacy.errors_shown(user, letters[:LETTERS_SHOWN])
 
 
 def _offers(held: Switches, user: Any) -> list[Offer]:
@@ -89,16 +148,16 @@ def _links(orders: Iterable[Order], user: Any) -> list[tuple[str, str]]:
 def dashboard(request: HttpRequest, context_: dict[str, Any]) -> dict[str, Any]:
     """Unfold's hook for the admin's first page: the overview, for those who may see it."""
     if request.user.has_perm("queueops.view_console"):
-        context_.update(context(request.user))
+        context_.update(context(request.user, request.GET.get("span", history_charts.DEFAULT)))
     return context_
 
 
-def dead_badge(request: HttpRequest) -> str | None:
-    """How many dead letters wait for an operator, for the navigation."""
+def dead_badge(request: HttpRequest) -> str:
+    """How many dead letters wait for an operator, for the navigation; "" for none."""
     if not request.user.has_perm("queueops.view_deadletter"):
-        return None
-    n = DeadLetter.objects.dead()[: BADGE_COUNTS_TO + 1].count()
-    return None if not n else str(n) if n <= BADGE_COUNTS_TO else f"{BADGE_COUNTS_TO}+"
+        return ""
+    n = visibility.letters(request.user).dead()[: BADGE_COUNTS_TO + 1].count()
+    return "" if not n else str(n) if n <= BADGE_COUNTS_TO else f"{BADGE_COUNTS_TO}+"
 
 
 def _put_aside(redis: Redis) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from redis.exceptions import RedisError
 from unfold.admin import ModelAdmin
 
-from queueops import consequences, console, privacy, stats, switches, switching
+from queueops import consequences, console, history_charts, privacy, stats, switches, switching, visibility
 from queueops.audit import CONSOLE, By
 from queueops.embedded import EmbeddedValkeyError
 from queueops.forms import SwitchForm
@@ -44,20 +44,33 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] # Unfold ships no types
         site = self.admin_site
         return [
             path("", site.admin_view(self.overview), name="queueops_console_changelist"),
+            path("body/", site.admin_view(self.body), name="queueops_console_body"),
             path("kept/<str:entry_id>/", site.admin_view(self.kept), name="queueops_console_kept"),
             path("switch/<str:subject>/<str:to>/", site.admin_view(self.switch), name="queueops_console_switch"),
         ]
 
     def overview(self, request: HttpRequest) -> HttpResponse:
         self._require_permission(request)
-        return self._page(request, "queueops/overview.html", {"title": "Overview", **console.context(request.user)})
+        return self._page(request, "queueops/overview.html", {"title": "Overview", **self._context(request)})
+
+    def body(self, request: HttpRequest) -> HttpResponse:
+        """The overview without its surroundings, for the page that refreshes itself."""
+        self._require_permission(request)
+        return TemplateResponse(
+            request, "queueops/overview_body.html", self._context(request), headers={"Cache-Control": "no-store"}
+        )
+
+    def _context(self, request: HttpRequest) -> dict[str, Any]:
+        return console.context(request.user, request.GET.get("span", history_charts.DEFAULT))
 
     def kept(self, request: HttpRequest, entry_id: str) -> HttpResponse:
         self._require_permission(request)
         found = console.find_kept(entry_id)
         if found is None:
             raise Http404("This body is no longer kept.")
-        kept = replace(found, text=privacy.shown(request.user, found.text))
+        # Nobody can tell whose it is.
+        sees = visibility.sees_everything(request.user)
+        kept = replace(found, text=privacy.shown(request.user, found.text) if sees else visibility.NOT_YOURS)
         return self._page(request, "queueops/kept.html", {"title": "Unusable body", "kept": kept})
 
     def switch(self, request: HttpRequest, subject: str, to: str) -> HttpResponse:

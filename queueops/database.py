@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+)
 
 from queueops.gathering import Gathered
 from queueops.loops import PerLoop
@@ -74,13 +81,23 @@ def write_all(write: Write[Item, Result], items: Sequence[Item]) -> Sequence[Res
     """Write the items together or, when that fails, each alone; what an item's own write raised is its result.
 
     So one poison item costs its neighbours nothing but time. `write` gets a list and answers one of the same length.
+    An item alone, too, is written a second time when the connection was lost: nobody knows whether that was before its
+    commit or after, so `write` must know its own items again.
     """
     try:
         return write(items)
     except (DatabaseError, InterfaceError, ValueError, TypeError) as error:
-        if len(items) == 1 or not _is_there():
+        may_differ = len(items) > 1 or isinstance(error, (OperationalError, InterfaceError))
+        if not may_differ or not _is_there():
             return [error] * len(items)
-        return [write_all(write, [item])[0] for item in items]
+        return [_write_alone(write, item) for item in items]
+
+
+def _write_alone(write: Write[Item, Result], item: Item) -> Result | Exception:
+    try:
+        return write([item])[0]
+    except (DatabaseError, InterfaceError, ValueError, TypeError) as error:
+        return error
 
 
 def ping() -> None:

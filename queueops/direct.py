@@ -40,7 +40,7 @@ class Desk:
         """Run the batch's jobs. Raises Unavailable: no room, or it could not be written down; Overdue."""
         if len(self._batches) >= BATCHES_AT_ONCE:
             raise Unavailable(f"{BATCHES_AT_ONCE} batches are being processed directly")
-        task = asyncio.create_task(self._process(batch))
+        task = asyncio.create_task(self._process(batch.all_awaited()))
         self._batches.add(task)
         task.add_done_callback(self._ended)
         try:

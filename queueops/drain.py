@@ -1,7 +1,8 @@
 """Moving what the database tier holds into Redis, exactly once and in order: by lane, the oldest first.
 
 The steps of one move, each of which may be the last before a kill:
-1. One mover at a time holds `cad:draining`; another one's move is refused by the script itself.
+1. One mover at a time holds `cad:draining`; the move of one that held it for too long is refused by the script itself,
+   and then leaves everything to the other.
 2. Rows are marked `moving` in the database. From here on no worker runs them from there, for nobody can know any more,
    without asking Redis, whether they are in Redis.
 3. One script puts them into Redis and their keys into `cad:moved`, in the same instant. A key that is there already is
@@ -143,6 +144,8 @@ def _forget(redis: Redis, keys: set[UUID]) -> None:
 def _move(redis: Redis, mover: str) -> int:
     rows = _mark()
     gone = _put(redis, mover, rows) if rows else set()
+    if gone is None:
+        return 0  # they stay marked: whoever moves now may have put them into Redis
     # Those that are certainly not in Redis: workers may have them again.
     FallbackJob.objects.filter(pk__in=[row.pk for row in rows if row.pk not in gone]).update(moving=False)
     _delete(gone)
@@ -152,10 +155,12 @@ def _move(redis: Redis, mover: str) -> int:
     return len(gone)
 
 
-def _put(redis: Redis, mover: str, rows: Sequence[FallbackJob]) -> set[UUID]:
-    """The rows that Redis has now."""
+def _put(redis: Redis, mover: str, rows: Sequence[FallbackJob]) -> set[UUID] | None:
+    """The rows that Redis has now; None when another one moves by now, because this move took too long."""
     # With too few replicas the rows stay marked: the next move finds them in Redis, or moves them into another master.
     answers = replicas.run(redis, MOVE, _move_args(mover, rows))
+    if not answers:
+        return None
     return {row.pk for row, answer in zip(rows, answers.decode(), strict=False) if answer == "m"}
 
 

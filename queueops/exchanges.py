@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from queueops import outage
 from queueops.claims import JOBS_AN_EXCHANGE, Claims
-from queueops.runner import Settled
+from queueops.runner import Claimed, Settled
 from queueops.slots import Slots
 
 logger = logging.getLogger("rq.worker")
@@ -43,12 +43,14 @@ class Exchanges:
         self._redis = redis
         self._claims = claims
         self._slots = slots
+        self._room = slots.room
         self._changed = changed
         self._limit = limit
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asked = 0  # slots that are spoken for by exchanges under way
+        self._asked = 0  # jobs that exchanges under way may bring
         self._more = True  # the lanes may hold something
         self._news = 0
+        self._is_away = False  # Redis did not answer the last exchange
         self._closing = False
         self._resting = asyncio.Event()  # nothing waits, and slots are free: the listeners' time
         self._database = outage.watch()
@@ -78,7 +80,7 @@ class Exchanges:
         while self._is_worth_while():
             ended = self._slots.ended[:JOBS_AN_EXCHANGE]
             del self._slots.ended[:JOBS_AN_EXCHANGE]
-            free = self._free()
+            free = self._room.take(self._free())
             quiet = not (self._tasks or self._slots.running)
             self._asked += free
             task = asyncio.create_task(self._exchange(ended, free, quiet))
@@ -92,15 +94,16 @@ class Exchanges:
     def _is_worth_while(self) -> bool:
         ended, free = len(self._slots.ended), self._free()
         if not self._tasks:
-            return bool(ended or (free and self._more))
-        enough = max(self._slots.number // 4, 1)
+            return bool(ended or (free and self._more) or (self._is_away and not self._closing))
+        enough = max(self._room.number // 4, 1)
         return len(self._tasks) < AT_ONCE and ended + (free if self._more else 0) >= enough
 
     def _free(self) -> int:
         """For how many jobs the next exchange may ask."""
-        if self._refuses:
+        # While Redis is away exchanges only ask for it, so that the room is there for what the database holds.
+        if self._refuses or self._is_away:
             return 0
-        free = min(self._slots.free - self._asked, max(self._slots.number // AT_ONCE, 1), JOBS_AN_EXCHANGE)
+        free = min(self._room.free, max(self._room.number // AT_ONCE, 1), JOBS_AN_EXCHANGE)
         if self._limit is not None:
             free = min(free, self._limit - self._claims.total - self._asked)
         return max(free, 0)
@@ -110,21 +113,32 @@ class Exchanges:
         try:
             claimed = await self._claims.exchange(ended, free, quiet)
         except (RedisError, OSError) as error:
+            self._is_away = True
             self._slots.ended[:0] = ended
+            self._give_back(free, 0)
             logger.error("action=redis_away error=%s retry_in=%.0f", error, AWAY_SECONDS)
             await asyncio.sleep(AWAY_SECONDS)
             return
-        finally:
-            self._asked -= free
+        self._is_away = False
+        self._give_back(free, len(claimed))
         for job in claimed:
-            if self._refuses:
-                self._slots.give_back(job)
-            else:
-                self._slots.start(job)
-            self.idle_since = time.monotonic()
+            self._begin_job(job)
         if free:
             # What a listener heard meanwhile may have come after the look.
             self._more = len(claimed) == free or news != self._news
+
+    def _give_back(self, asked: int, claimed: int) -> None:
+        """An exchange is over that asked for so many jobs: the others' places are free again."""
+        self._asked -= asked
+        self._room.give_back(asked - claimed)
+
+    def _begin_job(self, job: Claimed) -> None:
+        if self._refuses:
+            self._room.give_back()
+            self._slots.give_back(job)
+        else:
+            self._slots.start(job)
+        self.idle_since = time.monotonic()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
@@ -20,8 +21,9 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
-from queueops import connections, ledger, metrics, stats
+from queueops import alerts, connections, ledger, metrics, objectives, rollups, stats, tiers
 from queueops.embedded import EmbeddedValkeyError
+from queueops.models import Alert
 
 PREFIX = "chatautodm_"
 # The edges of the histograms in buckets of `metrics`, 1.2^edge ms: from 0.2 ms to 11 hours, each about twice the last.
@@ -31,6 +33,7 @@ HISTOGRAMS = {
     "ack": ("webhook_ack_seconds", "From a webhook's last byte to the 200 that says it is kept."),
     "wait": ("job_wait_seconds", "From the webhook to the start of its job."),
     "process": ("job_run_seconds", "One attempt of a job, calls included."),
+    "answer": ("event_answer_seconds", "From the webhook to the end of its answer."),
 }
 MODES = ("queue", "direct", "paused")
 
@@ -68,6 +71,12 @@ COUNTS = (
         "Webhooks that were not taken, by why.",
         "reason",
         {reason: reason for reason in ("unsigned", "oversized", "unavailable")},
+    ),
+    Counts(
+        "answers_total",
+        "Events that were answered, by whether within OBJECTIVE_SECONDS.",
+        "objective",
+        {"met": rollups.MET, "late": rollups.LATE},
     ),
     Counts(
         "cache_lookups_total",
@@ -130,6 +139,7 @@ def families(seen: Seen, counts: Sequence[Counts]) -> Iterator[Metric]:
     yield from _ledger(seen.snapshot["ledger"], seen.snapshot["deferred"], seen.ignored)
     yield from _workers(seen.snapshot)
     yield from _surroundings(seen.snapshot)
+    yield from _alarms()
     for name, (metric, help_text) in HISTOGRAMS.items():
         yield _histogram(metric, help_text, seen.totals, name)
     for one in counts:
@@ -190,6 +200,7 @@ def _workers(snapshot: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _surroundings(snapshot: dict[str, Any]) -> Iterator[Metric]:
+    yield _gauge("objective_ratio", "The share of answers that must come in time.", "", {"": objectives.target()})
     redis = snapshot["redis"]
     yield _gauge("redis_up", "1 while Redis answers.", "", {"": redis["connected"]})
     yield _gauge("redis_used_memory_bytes", "Memory that Redis uses.", "", {"": redis["used_memory_bytes"]})
@@ -203,6 +214,19 @@ def _surroundings(snapshot: dict[str, Any]) -> Iterator[Metric]:
         "",
         {"": snapshot["drain_eta_seconds"]},
     )
+
+
+def _alarms() -> Iterator[Metric]:
+    """Of this web process its breaker; of the whole installation its alerts, which nobody knows without a database."""
+    yield _gauge(
+        "breaker_open", "1 while this web process asks the database instead of Redis.", "", {"": tiers.breaker.is_open}
+    )
+    try:
+        open_ones = Counter(Alert.objects.open().order_by().values_list("name", flat=True))
+        by_name = {name: open_ones[name] for name in alerts.registered()}
+    except (DatabaseError, InterfaceError):
+        by_name = {}
+    yield _gauge("open_alerts", "Alerts that are open.", "alert", by_name)
 
 
 def _gauge(name: str, help_text: str, label: str, values: dict[str, Any]) -> Metric:

@@ -59,6 +59,7 @@ def rows(jobs: Sequence[Job]) -> list[FallbackJob]:
 
 async def take(batch: Batch) -> Receipt:
     """Keep the batch, together with those of concurrent callers. Raises Unavailable, or TypeError."""
+    batch = batch.all_awaited()
     return await keep(Intake(batch=batch, rows=rows(batch.jobs)))
 
 

@@ -7,11 +7,13 @@ looks again (`queueops.places`): several inspections at once, and workers meanwh
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import islice, pairwise
 from typing import Any
 
@@ -30,6 +32,7 @@ ENTRIES_A_LOOK = 1000
 LOOKS_A_TURN = 20
 # Putting one right walks through the lanes.
 SUSPECTS_A_CALL = 5
+LISTED = 20  # findings that are kept in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,50 @@ def walk(redis: Redis, repair: bool) -> list[Finding]:
     return [finding for look in _looks(redis, PLACES[0], "", repair) for finding in look.findings]
 
 
-def turn(redis: Redis) -> list[Finding]:
-    """Look at the next part and put right what is wrong; nothing while another worker does. Raises as `walk`."""
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The last that came to everything: when and by whom, how many disagreed, and the first of them."""
+
+    at: datetime
+    by: str
+    disagreements: int
+    findings: tuple[Finding, ...]
+
+
+def last(redis: Redis) -> Inspection | None:
+    """None before the first. Raises RedisError."""
+    at, by, n, listed = (value and value.decode() for value in _kept(redis, "at", "by", "findings", "listed"))
+    if not at:
+        return None
+    findings = tuple(Finding(**one) for one in json.loads(listed or "[]"))
+    return Inspection(datetime.fromtimestamp(float(at), UTC), by or "", int(n or 0), findings)
+
+
+def _kept(redis: Redis, *names: str) -> list[bytes | None]:
+    kept: Any = redis.hmget(KEY, *names)
+    return list(kept)
+
+
+def remember(redis: Redis, by: str, findings: Sequence[Finding]) -> None:
+    """Keep what a walk said, for `last`. Raises RedisError."""
+    redis.hset(KEY, mapping=_said(by, findings, len(findings)))
+
+
+def _said(by: str, findings: Sequence[Finding], disagreements: int) -> dict[Any, Any]:
+    listed = json.dumps([asdict(one) for one in findings[:LISTED]])
+    return {"at": f"{time.time():.3f}", "by": by, "findings": disagreements, "listed": listed}
+
+
+def turn(redis: Redis, by: str = "") -> list[Finding]:
+    """Look at the next part and put right what is wrong; nothing while another worker does. Raises as `walk`.
+
+    by: who looks, as `last` says it.
+    """
     mine = new_id().hex
     if not redis.set(LOCK_KEY, mine, nx=True, px=LOCK_MS):
         return []
     try:
-        return _turn(redis)
+        return _turn(redis, by)
     finally:
         redis.register_script(LET_GO)(args=[mine])
 
@@ -78,7 +118,7 @@ def turn(redis: Redis) -> list[Finding]:
 LET_GO = f"if redis.call('GET', '{LOCK_KEY}') == ARGV[1] then redis.call('DEL', '{LOCK_KEY}') end return 1"
 
 
-def _turn(redis: Redis) -> list[Finding]:
+def _turn(redis: Redis, by: str) -> list[Finding]:
     kept: Any = redis.hgetall(KEY)
     state = {name.decode(): value.decode() for name, value in kept.items()}
     place, cursor = state.get("place", ""), state.get("cursor", "")
@@ -88,11 +128,13 @@ def _turn(redis: Redis) -> list[Finding]:
     found = [finding for look in looks for finding in look.findings]
     for finding in found:
         logger.error("action=put_right job=%s found=%s", finding.job, finding.what)
-    last = looks[-1]
+    end = looks[-1]
     so_far = int(state.get("so_far", 0)) + len(found)
-    changes: dict[Any, Any] = {"place": last.place, "cursor": last.cursor, "so_far": so_far}
-    if not last.place:
-        changes |= {"so_far": 0, "findings": so_far, "at": f"{time.time():.3f}"}
+    listed = [*(Finding(**one) for one in json.loads(state.get("listed_so_far", "[]"))), *found][:LISTED]
+    changes: dict[Any, Any] = {"place": end.place, "cursor": end.cursor, "so_far": so_far}
+    changes["listed_so_far"] = json.dumps([asdict(one) for one in listed])
+    if not end.place:
+        changes |= {"so_far": 0, "listed_so_far": "[]", **_said(by, listed, so_far)}
     redis.hset(KEY, mapping=changes)
     return found
 

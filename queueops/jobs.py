@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
@@ -46,7 +47,7 @@ class Job:
 class Heard:
     """News that nearly always nobody waits for; then it is ignored under this name, and its note kept for a while.
 
-    When somebody awaits the key (`queueops.awaited`), the job is taken in instead.
+    When somebody awaits the key (`queueops.awaited`), the job is taken in instead; and wherever that cannot be known.
     """
 
     name: str
@@ -59,15 +60,21 @@ class Heard:
 class Batch:
     """What one request hands over, all or nothing: the jobs to keep, and what was looked at and put aside.
 
-    `ignored` counts by name what was recognised and needs no answer, and every `heard` as well: tiers that cannot know
-    what is awaited need not look at those. `kept` are things nobody could use, kept as they came for the console:
-    (reason, raw bytes).
+    `ignored` counts by name what was recognised and needs no answer, and every `heard` as well. `kept` are things that
+    nobody could use, kept as they came for the console: (reason, raw bytes).
     """
 
     jobs: tuple[Job, ...] = ()
     heard: tuple[Heard, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
     kept: tuple[tuple[str, bytes], ...] = ()
+
+    def all_awaited(self) -> Batch:
+        """The same for a tier that cannot know what is awaited: the job of everything that was heard is work."""
+        if not self.heard:
+            return self
+        ignored = Counter(self.ignored) - Counter(one.name for one in self.heard)
+        return replace(self, jobs=(*self.jobs, *(one.job for one in self.heard)), heard=(), ignored=dict(ignored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +114,35 @@ class Verb(enum.StrEnum):
 
 OnFailure = Callable[..., Awaitable[None]]
 OnOperator = Callable[..., None]
+ExpiresAt = Callable[..., datetime | None]
+DeliveredAt = Callable[[Sequence[str]], dict[str, datetime]]
+ValidatePayload = Callable[..., None]
 
 
 def task(
-    *, on_failure: OnFailure, on_operator: OnOperator | None = None
+    *,
+    on_failure: OnFailure,
+    on_operator: OnOperator | None = None,
+    expires_at: ExpiresAt | None = None,
+    delivered_at: DeliveredAt | None = None,
+    validate_payload: ValidatePayload | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-    """Mark a coroutine function as a job that wants to hear what happens to it.
+    """Mark a coroutine function as a job that wants to hear what happens to it, and knows what operators ask.
 
     `on_failure(*the job's arguments, failure)` is awaited before a failed job moves into the scheduled registry or the
     dead letters; `on_operator(*the job's arguments, verb)` is called when an operator moves its dead letter.
+    `expires_at(*the job's arguments)`: from when on a retry does nothing any more, None when never or not known.
+    `delivered_at(job ids)`: when the jobs' work went out, of those for which nothing is left to do.
+    `validate_payload(*arguments)` raises ValueError, in words for the person who changed them, for what the job could
+    not read.
     """
 
     def mark(func: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         func.on_failure = on_failure  # type: ignore[attr-defined]
         func.on_operator = on_operator  # type: ignore[attr-defined]
+        func.expires_at = expires_at  # type: ignore[attr-defined]
+        func.delivered_at = delivered_at  # type: ignore[attr-defined]
+        func.validate_payload = validate_payload  # type: ignore[attr-defined]
         return func
 
     return mark

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 
 from uuid_utils import compat, uuid7
+
+# So much may the clocks of two machines differ: of the one that stamps a row, and the one that makes its key.
+CLOCKS_DIFFER_BY = timedelta(minutes=5)
 
 
 def new_id() -> uuid.UUID:
@@ -15,3 +19,13 @@ def new_id() -> uuid.UUID:
 def new_id_text() -> str:
     """The same as text, for a fraction of what it costs to make a `uuid.UUID` first."""
     return str(uuid7())
+
+
+def first_id_of(at: datetime) -> uuid.UUID:
+    """The least key of that millisecond: rows since then have this one or a later one."""
+    return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
+
+
+def time_of(key: uuid.UUID, like: datetime) -> datetime:
+    """When the key was made, to the millisecond, in the time zone of `like`."""
+    return datetime.fromtimestamp((key.int >> 80) / 1000, like.tzinfo)

@@ -3,9 +3,10 @@
 A thread of their own writes them, so that nothing of it is on anybody's way, and the last ones of a burst arrive, too.
 
 `cad:minute:<unix minute>` holds `n:<name>` (counts), `ms:<name>:<bucket>` (durations) and `us:<name>` (their sum in
-microseconds). A bucket is a power of 1.2, so a percentile read from them is within 10 % of the true one. `cad:totals`
-holds the same since the beginning, for those who compute rates themselves. A crash loses at most the last second of
-these; nothing that must add up (see `ledger`) is kept here.
+microseconds); `n:arrived:<lane>` comes from the script that takes jobs in (`taking`). A bucket is a power of 1.2, so a
+percentile read from them is within 10 % of the true one. `cad:totals` holds the same since the beginning, for those who
+compute rates themselves. A crash loses at most the last second of these; nothing that must add up (see `ledger`) is
+kept here. `queueops.rollups` keeps the minutes for longer.
 """
 
 from __future__ import annotations
@@ -46,13 +47,11 @@ def count(name: str, n: int = 1) -> None:
     _add({f"n:{name}": n})
 
 
-def observe(name: str, milliseconds: float, counted: str = "") -> None:
-    """Add one duration to this minute's histogram, and one to the count `counted`."""
+def observe(name: str, milliseconds: float, *counted: str) -> None:
+    """Add one duration to this minute's histogram, and one to each of the counts `counted`."""
     bucket = math.ceil(math.log(max(milliseconds, 0.001)) / BASE)
     counts = {f"ms:{name}:{bucket}": 1, f"us:{name}": round(milliseconds * 1000)}
-    if counted:
-        counts[f"n:{counted}"] = 1
-    _add(counts)
+    _add(counts | {f"n:{one}": 1 for one in counted})
 
 
 def here(name: str) -> int:

@@ -5,6 +5,9 @@ by the time until which the worker vouches for it), `rq:scheduled:<lane>`, `rq:f
 `rq:execution:<job>:<execution>`, sets `rq:worker:<name>:executions`.
 So RQ's tools and django-rq's pages show the truth. An execution's hash is written when it has run for a second: most
 are over before anybody could look at it.
+
+Redis without memory refuses a script's first write if it could need some, and none after one that could not. Whatever
+ends, moves or vouches for jobs begins with such a one (LPOP, ZREM, EXPIRE), so it works then as well.
 """
 
 from __future__ import annotations
@@ -171,11 +174,21 @@ for lane in pairs(closed) do names[#names + 1] = lane end
 return {{lost, names, claimed}}
 """
 
+BEAT = """
+-- ARGV: worker, the time to live of what is known of it (s), n x (field, value). Says that the worker lives.
+local key, ttl = 'rq:worker:' .. ARGV[1], ARGV[2]
+redis.call('EXPIRE', key .. ':executions', ttl)
+redis.call('HSET', key, unpack(ARGV, 3))
+redis.call('EXPIRE', key, ttl)
+redis.call('SADD', 'rq:workers', key)
+"""
+
 VOUCH = """
 -- ARGV: worker, now (s), vouched until (s), the hashes' time to live (s), n x (lane, id, execution, claimed at (s))
 -- Says for each execution that it still runs, and shows it to RQ's tools. One that has ended meanwhile, or is no longer
 -- the job's own, stays as it is.
 local worker, now, vouched, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+redis.call('EXPIRE', 'rq:worker:' .. worker .. ':executions', ttl)
 for i = 5, #ARGV, 4 do
   local wip, member = 'rq:wip:' .. ARGV[i], ARGV[i + 1] .. ':' .. ARGV[i + 2]
   if redis.call('ZSCORE', wip, member) then

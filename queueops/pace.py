@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from redis import Redis
 
 from queueops import metrics
+from queueops.jobs import Lane
 
 DURATIONS = ("ack", "wait", "process")
+FIVE = 5
 ENDED = ("completed", "duplicate", "dead")  # the counts of jobs that left the lanes for good
 
 
@@ -40,6 +44,43 @@ def unmeasured() -> dict[str, Any]:
         "latency_ms": {name: dict.fromkeys(("p50", "p95", "p99")) for name in DURATIONS},
         "cache": dict.fromkeys(("hits", "misses", "hit_rate")),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Of one lane, a minute: what came in and what left it for good, over the last minute and the last five."""
+
+    arrived: float
+    ended: float
+    arrived_of_five: float
+    ended_of_five: float
+
+    @property
+    def net(self) -> float:
+        """By how much the lane empties in a minute, over whichever of the two spans has more to go by."""
+        return self.ended - self.arrived if self.ended else self.ended_of_five - self.arrived_of_five
+
+
+def by_lane(redis: Redis, now: float) -> dict[str, Rates] | None:
+    """Each lane's rates, in one round trip; None when nothing is measured. now: Unix time. Raises RedisError."""
+    if not settings.QUEUE_ENABLE_METRICS:
+        return None
+    with redis.pipeline(transaction=False) as pipeline:
+        for key in metrics.minute_keys(FIVE + 1):
+            pipeline.hgetall(key)
+        minutes = pipeline.execute()
+    return {lane.value: _rates(minutes, lane, now % 60) for lane in Lane}
+
+
+def _rates(minutes: Sequence[dict[bytes, bytes]], lane: Lane, into_minute: float) -> Rates:
+    arrived = _counts(minutes, f"arrived:{lane}")
+    ended = [sum(of_minute) for of_minute in zip(*(_counts(minutes, f"{how}:{lane}") for how in ENDED), strict=True)]
+    return Rates(
+        last(arrived[-2:], into_minute),
+        last(ended[-2:], into_minute),
+        last(arrived, into_minute) / FIVE,
+        last(ended, into_minute) / FIVE,
+    )
 
 
 def _counts(minutes: Sequence[dict[bytes, bytes]], name: str) -> list[int]:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import operator
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import reduce
 from typing import Any
 
 from django.core.paginator import Paginator
+from django.db import connection
+from django.db.models import Q, UUIDField
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RangeDateTimeFilter
 
-from queueops import privacy
+from queueops import privacy, searching
+from queueops.bounded import BoundedChangeList
+from queueops.keys import CLOCKS_DIFFER_BY, first_id_of
 from queueops.templatetags.queue_console import pretty_json
 
 MOST_COUNTED = 10_000
+# A row is made when its event is taken up, and its key tells when: so long after the event came, at the most, if its
+# time is to find it.
+ROW_COMES_WITHIN = timedelta(days=1)
 
 
 def one_line(text: str) -> str:
@@ -58,16 +68,34 @@ class RecentValuesFilter(AllValuesCheckboxFilter):  # type: ignore[misc] # Unfol
 
     def __init__(self, field: Any, request: Any, params: Any, model: Any, model_admin: Any, field_path: str) -> None:
         super().__init__(field, request, params, model, model_admin, field_path)
-        recent = model.objects.order_by("-pk").values(field.name)[:MOST_COUNTED]
-        self.lookup_choices = sorted({row[field.name] for row in recent.iterator()})
+        recent = model_admin.get_queryset(request).order_by("-pk").values_list(field.name)[:MOST_COUNTED]
+        # The ORM cannot make the values of a slice distinct but by looking up each row a second time.
+        sql, parameters = recent.query.sql_with_params()
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT DISTINCT recent.* FROM ({sql}) AS recent", parameters)  # noqa: S608
+            self.lookup_choices = sorted(value for (value,) in cursor.fetchall())
 
 
 class PeriodFilter(RangeDateTimeFilter):  # type: ignore[misc] # Unfold ships no types
     """From and to, each a date with or without a time. What cannot be read does not narrow."""
 
     def queryset(self, request: Any, queryset: Any) -> Any:
+        return queryset.filter(**{**self._bounds(), **self.bounds_of_keys()})
+
+    def bounds_of_keys(self) -> dict[str, Any]:
+        """The period as keys, which grow with time, so that a list in their order is read from there on."""
+        if not isinstance(self.field.model._meta.pk, UUIDField):
+            return self._bounds()
+        since, until = self._moment("from", "00:00:00"), self._moment("to", "23:59:59")
+        bounds = {
+            "pk__gte": since and first_id_of(since - CLOCKS_DIFFER_BY),
+            "pk__lt": until and first_id_of(until + ROW_COMES_WITHIN),
+        }
+        return {end: key for end, key in bounds.items() if key is not None}
+
+    def _bounds(self) -> dict[str, datetime]:
         period = {"gte": self._moment("from", "00:00:00"), "lte": self._moment("to", "23:59:59")}
-        return queryset.filter(**{f"{self.field_path}__{end}": at for end, at in period.items() if at is not None})
+        return {f"{self.field_path}__{end}": at for end, at in period.items() if at is not None}
 
     def _moment(self, end: str, when_no_time: str) -> datetime | None:
         day = self.used_parameters.get(f"{self.parameter_name}_{end}_0") or ""
@@ -86,9 +114,35 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # Unfold ships no types
     list_per_page = 50
     list_filter_submit = True
     actions: Any = None
+    # The fields that are together in an index whose order is that of the list (`queueops.bounded`).
+    indexed: tuple[frozenset[str], ...] = ()
+
+    # Fields that hold what people wrote, each with what is shown of it to somebody who may not see that.
+    text_fields: dict[str, Callable[[Any], Any]] = {}
 
     def hide_text(self, row: Any) -> None:
         """Take what people wrote out of the row, which is about to be shown to somebody who may not see it."""
+        for name in self.text_fields.keys() - row.get_deferred_fields():
+            setattr(row, name, self.text_fields[name](getattr(row, name)))
+
+    def get_changelist(self, request: Any, **kwargs: Any) -> Any:
+        return BoundedChangeList
+
+    def get_search_results(self, request: Any, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Narrows nothing: the list itself knows what to search by an index (`queueops.bounded`)."""
+        return queryset, False
+
+    def text_condition(self, request: Any, word: str) -> Q:
+        """Finds a word in what is no whole id; only in what this user is shown."""
+        fields = [field for field in self.search_fields if not field.endswith(searching.EXACT)]
+        return reduce(operator.or_, (Q(**{field: word}) for field in fields), Q(pk__in=[]))
+
+    def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
+        """Whether an address may narrow the list so (`?text__contains=`): not by what the user is not shown."""
+        is_text = lookup.partition("__")[0] in self.text_fields
+        if is_text and not privacy.may_see_text(request.user):
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))
 
     def get_object(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         row = super().get_object(request, *args, **kwargs)

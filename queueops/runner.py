@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, InterfaceError
 from django.utils.module_loading import import_string
 
-from queueops import context, database, deadletters, metrics, outage, scrubbing
+from queueops import context, database, deadletters, metrics, outage, scrubbing, states
 from queueops.errors import JobError, Reject, RetryLater
 from queueops.jobs import Done, Failure, OnFailure
 from queueops.retry import Policy
@@ -132,13 +132,15 @@ async def run_untimed(job: Claimed) -> Settled:
     It changes its task's context. Cancelling gives the job back to its lane, unless `job.cut_off` says why it was.
     """
     context.current.set(context.Run(job.lane, job.attempts + 1, job.id))
+    states.started(job.id, job.lane, job.attempts + 1)
     try:
         settled = await _call(job)
     except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a job may raise anything
         if _is_being_cancelled() and job.cut_off is None and isinstance(error, asyncio.CancelledError):
             return Settled(job, "back")
         settled = await _failed(job, _why(job, error))
-    metrics.observe("process", (time.monotonic() - job.started) * 1000, settled.how)
+    states.ended(job.id, job.lane, settled.how, settled.detail)
+    metrics.observe("process", (time.monotonic() - job.started) * 1000, settled.how, f"{settled.how}:{job.lane}")
     return settled
 
 

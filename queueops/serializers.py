@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
+from django.core.validators import RegexValidator
 from django.db.models import Q
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import Direction, extend_schema_field
 from rest_framework import serializers
 
+from queueops import bounded, privacy, searching
 from queueops.audit import REASON_CHARACTERS
 from queueops.jobs import Lane
+from queueops.keys import CLOCKS_DIFFER_BY, first_id_of
 from queueops.models import DeadLetter, DeadLetterQuerySet
+
+ON_A_PAGE, MOST_ON_A_PAGE = 50, 500
+# Earlier instants have no id of ours, and some of them no number of seconds.
+NOTHING_BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
+# What a search knows by an index.
+WHOLE = ("account__exact", "person__exact", "event__exact", "source_id__exact")
+UNKNOWN_NAMED = 5
 
 
 def _count() -> serializers.IntegerField:
@@ -80,6 +95,10 @@ class WorkerSerializer(serializers.Serializer[Any]):
     in_flight = serializers.IntegerField()
     concurrency = serializers.IntegerField()
     heartbeat_age_seconds = serializers.FloatField()
+    host = serializers.CharField(allow_blank=True)
+    pid = serializers.IntegerField(allow_null=True)
+    release = serializers.CharField(allow_blank=True, help_text="Ours; empty for RQ's stock workers.")
+    memory_bytes = serializers.IntegerField(allow_null=True, help_text="As its last heartbeat said.")
 
 
 class CacheSerializer(serializers.Serializer[Any]):
@@ -145,10 +164,32 @@ class RetriedManySerializer(RetriedSerializer):
     remaining = serializers.IntegerField(help_text="How many still match; call again to retry the next of them.")
 
 
+class Text(serializers.CharField):
+    """A text as it is written: a number is none. Without NUL, which PostgreSQL refuses to be asked for."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+        self.validators.append(RegexValidator(r"^[^\x00]*$", "It may not hold the character NUL."))
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+def _choice(values: Sequence[str], help_text: str) -> serializers.ChoiceField:
+    complaint: dict[str, Any] = {"invalid_choice": f"It must be one of {', '.join(values)}."}
+    return serializers.ChoiceField(choices=values, required=False, error_messages=complaint, help_text=help_text)
+
+
+# Written out: of a text that may be empty the schema would say "either a text or an empty one", of which "" is both.
+@extend_schema_field({"type": "string", "maxLength": REASON_CHARACTERS, "pattern": r"^[^\u0000]*$"})
+class Reason(Text):
+    """Why somebody does what they do."""
+
+
 class ReasonSerializer(serializers.Serializer[Any]):
-    reason = serializers.CharField(
-        required=False, allow_blank=True, max_length=REASON_CHARACTERS, help_text="Why, for the audit log."
-    )
+    reason = Reason(required=False, allow_blank=True, max_length=REASON_CHARACTERS, help_text="Why, for the audit log.")
 
     @property
     def why(self) -> str:
@@ -159,32 +200,69 @@ class DeadLetterFilters(serializers.Serializer[Any]):
     """Which dead letters: all that match every filter given. An unknown name is refused, for a misspelt filter
     would otherwise mean "all"."""
 
-    lane = serializers.ChoiceField(choices=[lane.value for lane in Lane], required=False)
-    kind = serializers.CharField(required=False, help_text="message, comment …")
-    account = serializers.CharField(required=False, help_text="Instagram user id.")
-    cause = serializers.CharField(required=False, help_text="Meta's code, our verdict, or a part of the title.")
-    q = serializers.CharField(required=False, help_text="In the account, person, source id, event key or error.")
+    lane = _choice([lane.value for lane in Lane], "The lane its job was in.")
+    kind = Text(required=False, max_length=32, help_text="message, comment …")
+    account = Text(required=False, max_length=64, help_text="Instagram user id of the account.")
+    cause = Text(required=False, max_length=200, help_text="Meta's code, our verdict, or a part of the title.")
+    q = Text(
+        required=False,
+        max_length=200,
+        help_text="The whole account, person, event key, message or comment id; or a part of the id or of the error, "
+        "which in a list is looked for among the newest only.",
+    )
     since = serializers.DateTimeField(required=False, help_text="ISO 8601; given up then or later.")
-    status = serializers.ChoiceField(choices=DeadLetter.Status.values, required=False)
+    status = _choice(DeadLetter.Status.values, "Without it all of them, also those that were taken up.")
+
+    # Whether `q` is no whole id, and so is looked for in texts; known once it was applied.
+    reads_texts = False
+
+    # Of the same parameters, but no filters.
+    besides: ClassVar[frozenset[str]] = frozenset({"reason", "cursor", "limit"})
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        unknown = set(self.initial_data) - set(self.fields)
+        unknown = sorted(set(self.initial_data) - set(self.fields))[:UNKNOWN_NAMED]
         if unknown:
             complaint = f"There is no such filter; there are {', '.join(self.fields)}."
             raise serializers.ValidationError({name: [complaint] for name in unknown})
         return attrs
 
-    def apply(self, letters: DeadLetterQuerySet) -> DeadLetterQuerySet:
-        """The letters that the validated filters leave."""
-        filters = {name: value for name, value in self.validated_data.items() if name != "reason"}
+    @property
+    def filters(self) -> dict[str, Any]:
+        return {name: value for name, value in self.validated_data.items() if name not in self.besides}
+
+    def apply(self, letters: DeadLetterQuerySet, user: Any) -> DeadLetterQuerySet:
+        """The letters that the validated filters leave. user: who asks, and may find only what they are shown."""
+        filters = self.filters
         condition = Q()
         if (cause := filters.pop("cause", None)) is not None:
             condition &= _by_cause(cause)
         if (text := filters.pop("q", None)) is not None:
-            condition &= _by_text(text)
+            known = searching.known_by(letters, WHOLE, text)
+            self.reads_texts = known is None
+            condition &= _by_text(text, user) if known is None else known
         if (since := filters.pop("since", None)) is not None:
-            condition &= Q(created_at__gte=since)
+            since = max(since, NOTHING_BEFORE)
+            condition &= Q(created_at__gte=since, pk__gte=first_id_of(since - CLOCKS_DIFFER_BY))
         return letters.filter(condition, **filters)
+
+
+class DeadLetterQuery(DeadLetterFilters):
+    """Which dead letters to show, and which page of them."""
+
+    limit = serializers.IntegerField(
+        required=False, min_value=1, max_value=MOST_ON_A_PAGE, help_text=f"Letters on a page; {ON_A_PAGE} without it."
+    )
+    cursor = Text(
+        required=False,
+        max_length=200,
+        help_text="Which page: a part of the address under `next`, which is to be followed as it is.",
+    )
+
+    def apply(self, letters: DeadLetterQuerySet, user: Any) -> DeadLetterQuerySet:
+        """As above; parts of texts are looked for among the newest only (docs/adr/0035-searching-a-million-rows.md)."""
+        found = super().apply(letters, user)
+        reads_titles = not _is_code(self.filters.get("cause", "0"))
+        return found.filter(bounded.newest(letters)) if reads_titles or self.reads_texts else found
 
 
 class RetryFilters(ReasonSerializer, DeadLetterFilters):
@@ -192,16 +270,30 @@ class RetryFilters(ReasonSerializer, DeadLetterFilters):
 
     def as_given(self) -> dict[str, str]:
         """The filters as texts, for the audit log."""
-        return {name: str(value) for name, value in self.validated_data.items() if name != "reason"}
+        return {name: str(value) for name, value in self.filters.items()}
+
+
+class OnlyKnownNames(OpenApiSerializerExtension):  # type: ignore[no-untyped-call] # it registers itself, untyped
+    """The schema says it, too: a name that is not there is refused."""
+
+    target_class = RetryFilters
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        mapped: Any = auto_schema._map_serializer  # untyped
+        schema: dict[str, Any] = mapped(self.target, direction, bypass_extensions=True)
+        return {**schema, "additionalProperties": False}
+
+
+def _is_code(cause: str) -> bool:
+    # Nine digits always fit the column; a longer number is no code of Meta's.
+    return cause.isascii() and cause.isdecimal() and len(cause) <= 9
 
 
 def _by_cause(cause: str) -> Q:
-    # Nine digits always fit the column; a longer number is no code of Meta's.
-    if cause.isascii() and cause.isdecimal() and len(cause) <= 9:
+    if _is_code(cause):
         return Q(cause_code=int(cause))
     return Q(cause_verdict=cause) | Q(cause_title__icontains=cause)
 
 
-def _by_text(text: str) -> Q:
-    exactly = Q(account=text) | Q(person=text) | Q(event=text) | Q(source_id=text)
-    return exactly | Q(source_id__icontains=text) | Q(error__icontains=text)
+def _by_text(text: str, user: Any) -> Q:
+    return Q(source_id__icontains=text) | privacy.errors_with(user, text)

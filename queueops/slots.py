@@ -28,35 +28,66 @@ Task = asyncio.Task[Result]
 RunForeign = Callable[[Claimed], Coroutine[Any, Any, Result]]
 
 
-class Slots:
-    """number: of them. running: the job of each task. ended: what waits to be settled. done, failed: since birth."""
+class Room:
+    """For how many jobs a worker has room, whichever tier they come from: `number` in all.
 
-    def __init__(self, number: int, run_foreign: RunForeign, changed: Callable[[], None]) -> None:
+    A place is taken before a job is claimed for it, and given back when the job has ended or none came; then `changed`
+    is called.
+    """
+
+    def __init__(self, number: int, changed: Callable[[], None]) -> None:
         self.number = number
-        self._run_foreign = run_foreign
         self._changed = changed
+        self._taken = 0
+        self._is_closed = False
+
+    @property
+    def free(self) -> int:
+        return 0 if self._is_closed else self.number - self._taken
+
+    def take(self, wanted: int) -> int:
+        """How many of the wanted places were free; they are taken."""
+        taken = min(wanted, self.free)
+        self._taken += taken
+        return taken
+
+    def give_back(self, places: int = 1) -> None:
+        self._taken -= places
+        self._changed()
+
+    def close(self) -> None:
+        """Nothing is taken from now on."""
+        self._is_closed = True
+
+
+class Slots:
+    """What runs of the lanes' jobs, in places that were taken of the worker's `room`.
+
+    running: the job of each task. ended: what waits to be settled. done, failed: since birth.
+    """
+
+    def __init__(self, room: Room, run_foreign: RunForeign) -> None:
+        self.room = room
+        self._run_foreign = run_foreign
         self.running: dict[Task, Claimed] = {}
         self.ended: list[Settled] = []
         self.done = 0
         self.failed = 0
 
-    @property
-    def free(self) -> int:
-        return self.number - len(self.running)
-
     def start(self, job: Claimed) -> None:
+        """Run the job, in a place that was taken for it."""
         coroutine = run_untimed(job) if job.dispatched else self._run_foreign(job)
         task: Task = asyncio.create_task(coroutine)
         self.running[task] = job
         task.add_done_callback(self._end)
 
     def give_back(self, job: Claimed) -> None:
-        """The worker takes nothing new any more."""
+        """Let the job go back to its lane: the worker takes nothing new any more."""
         self.ended.append(Settled(job, "back"))
 
     def _end(self, task: Task) -> None:
         job = self.running.pop(task)
-        self._changed()  # first: a slot is free even if what follows raises
+        self.room.give_back()  # first: a slot is free even if what follows raises
         if task.cancelled():
             self.give_back(job)
         elif error := task.exception():

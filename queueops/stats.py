@@ -16,7 +16,10 @@ from queueops.embedded import EmbeddedValkeyError
 from queueops.jobs import Lane
 from queueops.switches import Switches
 
-WORKER_FIELDS = ("state", "queues", "in_flight", "concurrency", "alive_at", "last_heartbeat", "death", "database")
+WORKER_FIELDS = (
+    *("state", "queues", "in_flight", "concurrency", "alive_at", "last_heartbeat", "death", "database"),
+    *("hostname", "pid", "release", "memory_bytes"),
+)
 LANE_FIELDS = ("waiting", "active", "retrying", "dead", "oldest_waiting_seconds", "paused")
 
 HEADS_AND_WORKERS = """
@@ -162,6 +165,10 @@ def _workers(rows: Sequence[Sequence[Any]], now: float) -> list[dict[str, Any]]:
                 "in_flight": int(row.get("in_flight", row.get("state") == "busy")),
                 "concurrency": int(row.get("concurrency", 1)),
                 "heartbeat_age_seconds": round(age, 1),
+                "host": row.get("hostname", ""),
+                "pid": int(row["pid"]) if row.get("pid", "").isdecimal() else None,
+                "release": row.get("release", ""),
+                "memory_bytes": int(row.get("memory_bytes", 0)) or None,
             }
         )
     return workers

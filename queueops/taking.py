@@ -55,7 +55,7 @@ if ARGV[7] ~= '0' and total > 0 then
   if so_far == total then call('EXPIRE', minute, 120) end
   room = tonumber(ARGV[7]) - so_far + total
 end
-local answers, taken, vip = {}, 0, {}
+local answers, taken, arrived, vip = {}, 0, {}, {}
 local function take()
   local id, lane, raised, tenant, data, func = arg(), arg(), arg(), arg(), arg(), arg()
   local key = 'rq:job:' .. id
@@ -72,6 +72,7 @@ local function take()
   -- A lane without jobs is no key, and RQ may have forgotten it.
   if call('RPUSH', queue, id) == 1 then call('SADD', 'rq:queues', queue) end
   taken = taken + 1
+  arrived[lane] = (arrived[lane] or 0) + 1
   return '1'
 end
 for i = 1, total do answers[i] = take() end
@@ -92,6 +93,11 @@ call('HINCRBY', 'cad:ledger', 'received', total + ignored)
 if total > taken then call('HINCRBY', 'cad:ledger', 'duplicate', total - taken) end
 if ignored > 0 then call('HINCRBY', 'cad:ledger', 'ignored', ignored) end
 if deferred > 0 then call('HINCRBY', 'cad:ledger', 'deferred', deferred) end
+-- What came into which lane, beside the minute's other counts (`queueops.metrics`).
+for lane, n in pairs(arrived) do
+  local minute = 'cad:minute:' .. math.floor(call('TIME')[1] / 60)
+  if call('HINCRBY', minute, 'n:arrived:' .. lane, n) == n then call('EXPIRE', minute, 7200) end
+end
 return table.concat(answers)
 """
 )

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from queueops import direct, fallback, loops, switches
+from queueops import direct, fallback, loops, states, switches
 from queueops import dispatch as redis_tier
 from queueops.breaker import Breaker
 from queueops.dispatch import Full, Unavailable
@@ -52,7 +52,9 @@ TIERS: dict[Mode, tuple[Tier, ...]] = {
 
 async def dispatch(batch: Batch) -> Receipt:
     """Have the batch kept by the first tier that can. Raises Unavailable, or TypeError when a payload is not JSON."""
-    return await _first_of(TIERS[switches.current().mode], batch)
+    receipt = await _first_of(TIERS[switches.current().mode], batch)
+    states.received(batch)
+    return receipt
 
 
 def dispatch_sync(batch: Batch) -> Receipt:
@@ -67,6 +69,8 @@ def dispatch_soon(batch: Batch) -> asyncio.Future[Receipt]:
         return asyncio.ensure_future(dispatch(batch))
     # The way of nearly every batch: no task.
     kept: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+    if states.are_told():
+        kept.add_done_callback(partial(states.received, batch))
     redis_tier.dispatch_soon(batch).add_done_callback(partial(_taken, kept, partial(_first_of, others, batch)))
     return kept
 

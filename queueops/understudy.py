@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from queueops import breaker, connections, database, drain, leases, loops, switches
 from queueops.runner import Claimed, Settled, run
+from queueops.slots import Room
 
 logger = logging.getLogger("rq.worker")
 
@@ -28,19 +29,17 @@ STOP_SECONDS = 30.0
 
 
 class Understudy:
-    """One worker's. free: how many slots the worker itself leaves; lanes: those it listens to, in their order.
+    """One worker's. room: what it shares with the worker itself; lanes: those it listens to, in their order.
 
     asks: what says whether Redis is there. With too few replicas it is not, as far as webhooks are concerned: they come
     to the database, and are worked from there, while the worker itself goes on with what Redis has.
     """
 
-    def __init__(
-        self, name: str, lanes: Sequence[str], free: Callable[[], int], asks: Callable[[], bool] = breaker.answers
-    ) -> None:
+    def __init__(self, name: str, lanes: Sequence[str], room: Room, asks: Callable[[], bool] = breaker.answers) -> None:
         self._name = name
         self._asks = asks
         self._lanes = lanes
-        self._free = free
+        self._room = room
         self._running: dict[asyncio.Task[Settled], Claimed] = {}
         self._ended: list[Settled] = []
         self._exchanging = asyncio.Lock()
@@ -50,9 +49,6 @@ class Understudy:
         self._asked_at = self._looked_at = self._renewed_at = -LOOK_SECONDS
         self._database_is_away = False
         self.redis_is_away = False
-
-    def _room(self) -> int:
-        return 0 if self._is_finishing else self._free() - len(self._running)
 
     async def attend(self) -> None:
         """Until cancelled."""
@@ -96,7 +92,7 @@ class Understudy:
         if self._running and time.monotonic() - self._renewed_at > leases.RENEW_SECONDS:
             await self._guarded(self._renew)
         if self.redis_is_away:
-            return self._room() > 0 and await self._guarded(self._claim)
+            return self._room.free > 0 and await self._guarded(self._claim)
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return False
         return await self._guarded(self._move)
@@ -140,7 +136,12 @@ class Understudy:
         held = switches.current()
         open_lanes = [lane for lane in self._lanes if not held.is_paused(lane)]
         async with self._exchanging:
-            claimed = await database.run(leases.claim, open_lanes, self._room(), self._served)
+            wanted = 0 if self._is_finishing else self._room.take(self._room.free)
+            claimed: list[Claimed] = []
+            try:
+                claimed = await database.run(leases.claim, open_lanes, wanted, self._served)
+            finally:
+                self._room.give_back(wanted - len(claimed))
             for job in claimed:
                 task = asyncio.create_task(run(job))
                 self._running[task] = job
@@ -150,6 +151,7 @@ class Understudy:
 
     def _job_ended(self, task: asyncio.Task[Settled]) -> None:
         job = self._running.pop(task)
+        self._room.give_back()
         self._ended.append(Settled(job, "back") if task.cancelled() else task.result())
         self._wake.set()
 
@@ -175,21 +177,21 @@ async def _stand_in(name: str, lanes: Sequence[str]) -> bool:
     stopping = asyncio.Event()
     signals: list[float] = []
 
+    room = Room(settings.QUEUE_CONCURRENCY, lambda: None)
+
     def told_to_stop() -> None:
         signals.append(time.monotonic())
+        room.close()
         stopping.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
 
-    def free() -> int:
-        return 0 if stopping.is_set() else settings.QUEUE_CONCURRENCY
-
     def must_go() -> bool:
         """A second signal a second later, or STOP_SECONDS after the first."""
         return bool(signals) and (signals[-1] - signals[0] >= 1 or time.monotonic() - signals[0] >= STOP_SECONDS)
 
-    understudy = Understudy(name, lanes, free, breaker.is_writable)
+    understudy = Understudy(name, lanes, room, breaker.is_writable)
     understudy.redis_is_away = True
     attending = asyncio.create_task(understudy.attend())
     stopped = asyncio.create_task(stopping.wait())

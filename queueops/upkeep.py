@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
-from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
-from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.worker import BaseWorker, WorkerStatus
 
-from queueops import connections, database, inspection, ledger, metrics, outage, recovery
+from queueops import alerting, connections, database, inspection, ledger, metrics, outage, recovery, rollups, slices
 from queueops.claims import Claims
 from queueops.rq_jobs import rq_now
 from queueops.slots import Slots
@@ -27,6 +27,7 @@ RECOVER_SECONDS = 10.0
 INSPECT_SECONDS = 60.0
 METRICS_LINE_SECONDS = 60.0
 SHOW_SECONDS = 1.0
+OPERATIONS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,21 @@ class Counts:
         return f"done={done} failed={failed} rate={rate:.1f}/s cache_hit_rate={hit_rate}"
 
 
+def _memory_bytes() -> int:
+    """What this process has in memory now, as Linux counts it; 0 where nobody says."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
 class Upkeep:
     """One worker's."""
 
-    def __init__(self, worker: BaseWorker, claims: Claims, redis: AsyncRedis, slots: Slots) -> None:
+    def __init__(self, worker: BaseWorker, claims: Claims, slots: Slots) -> None:
         self._worker = worker
         self._claims = claims
-        self._redis = redis
         self._slots = slots
         self._counted = self._count()
 
@@ -89,17 +98,13 @@ class Upkeep:
             "last_heartbeat": rq_now(),
             "alive_at": f"{time.time():.3f}",
             "in_flight": len(jobs),
-            "concurrency": self._slots.number,
+            "concurrency": self._slots.room.number,
             "state": self._claims.state,
             "database": "away" if outage.watch().is_away else "",
+            "release": settings.VERSION,
+            "memory_bytes": _memory_bytes(),
         }
-        ttl = self._worker.worker_ttl + 60
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self._worker.key, mapping=state)
-            pipeline.expire(self._worker.key, ttl)
-            pipeline.expire(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name), ttl)
-            pipeline.sadd(self._worker.redis_workers_keys, self._worker.key)
-            await pipeline.execute()
+        await self._claims.beat(state, self._worker.worker_ttl + 60)
         await self._claims.vouch(jobs)
 
     async def maintenance(self) -> None:
@@ -131,9 +136,34 @@ class Upkeep:
         while True:
             await asyncio.sleep(INSPECT_SECONDS)
             try:
-                await database.run(inspection.turn, connections.client())
+                await database.run(inspection.turn, connections.client(), self._worker.name)
             except (RedisError, OSError, DatabaseError, InterfaceError) as error:
                 logger.warning("action=inspection_failed worker=%s error=%s", self._worker.name, error)
+
+    async def rollups(self) -> None:
+        """Soon after each minute's end have it kept in the database; whichever worker is the first does."""
+        while True:
+            await asyncio.sleep(rollups.seconds_to_next(time.time()))
+            try:
+                await database.run(rollups.keep, connections.client(), time.time())
+            except (RedisError, OSError, DatabaseError, InterfaceError) as error:
+                logger.warning("action=rollup_failed worker=%s error=%s", self._worker.name, error)
+
+    async def operations(self) -> None:
+        """Go on with what operators ordered for many dead letters, a slice at a time."""
+        while True:
+            await asyncio.sleep(OPERATIONS_SECONDS)
+            try:
+                while await database.run(slices.turn):
+                    pass  # one that is due again only later is none
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("action=operations_failed worker=%s error=%s", self._worker.name, error)
+
+    async def alerts(self) -> None:
+        """Look for what is wrong, and tell whoever is to know; one process at a time does."""
+        while True:
+            await asyncio.sleep(alerting.LOOK_SECONDS)
+            await asyncio.to_thread(alerting.turn_of_thread, f"worker {self._worker.name}", alerting.TAKE_SECONDS)
 
     async def metrics_lines(self) -> None:
         """Once a minute one line that says how it goes."""

@@ -38,7 +38,7 @@ from queueops.claims import Claims
 from queueops.exchanges import Exchanges
 from queueops.foreign import Foreign, Penalty
 from queueops.scheduler import LaneScheduler
-from queueops.slots import Slots
+from queueops.slots import Room, Slots
 from queueops.understudy import Understudy
 from queueops.upkeep import Upkeep
 
@@ -80,6 +80,8 @@ class LaneWorker(BaseWorker):
         **kwargs: Any,
     ) -> bool:
         """Work until stopped (or, with `burst`, until the lanes are empty); whether any job was run."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._told_too_soon)
         for path in settings.QUEUE_PRELOAD:
             import_string(path)
         self.bootstrap(logging_level)
@@ -164,12 +166,21 @@ class LaneWorker(BaseWorker):
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._claims = Claims(redis, self.name, self.queue_names())
-        self._slots = Slots(self.concurrency, self._foreign.run, self._changed.set)
+        self._room = Room(self.concurrency, self._changed.set)
+        self._slots = Slots(self._room, self._foreign.run)
         exchanges = Exchanges(redis, self._claims, self._slots, self._changed, max_jobs)
-        upkeep = Upkeep(self, self._claims, redis, self._slots)
-        understudy = Understudy(self.name, self.queue_names(), self._free)
+        upkeep = Upkeep(self, self._claims, self._slots)
+        understudy = Understudy(self.name, self.queue_names(), self._room)
         self._install_loop_signals()
-        keeping = (upkeep.heartbeats(), upkeep.maintenance(), upkeep.inspections(), upkeep.metrics_lines())
+        keeping = (
+            upkeep.heartbeats(),
+            upkeep.maintenance(),
+            upkeep.inspections(),
+            upkeep.metrics_lines(),
+            upkeep.alerts(),
+            upkeep.rollups(),
+            upkeep.operations(),
+        )
         listeners = (exchanges.listen(lane) for lane in self.queue_names())
         async with _beside(*keeping, self._slots.sweep(), exchanges.look(), understudy.attend(), *listeners):
             while not (self._stopping or self._has_finished(exchanges, burst, max_idle_time)):
@@ -180,9 +191,6 @@ class LaneWorker(BaseWorker):
         await upkeep.metrics_line()
         await loops.close_all()
         return self._claims.total > 0
-
-    def _free(self) -> int:
-        return 0 if self._stopping else self._slots.free
 
     def _has_finished(self, exchanges: Exchanges, burst: bool, max_idle_time: int | None) -> bool:
         if exchanges.exhausted or (burst and (exchanges.quiet or exchanges.suspended)):
@@ -195,6 +203,11 @@ class LaneWorker(BaseWorker):
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop)
 
+    def _told_too_soon(self, *signal_and_frame: Any) -> None:
+        """Before there is a loop: it will end as soon as it has begun, and the worker's birth be undone in order."""
+        self._stop_requested_at = time.monotonic()
+        self._stopping = True
+
     def _told_to_stop(self) -> None:
         """First signal: take nothing new and finish what is in flight. Second, a second later or more: now."""
         now = time.monotonic()
@@ -205,6 +218,7 @@ class LaneWorker(BaseWorker):
             # A pool and a terminal both send Ctrl-C to a worker: two at once are one.
             self._stop_now = True
         self._stopping = True
+        self._room.close()
         self._changed.set()
 
     async def _finish_running(self, exchanges: Exchanges) -> None:

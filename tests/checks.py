@@ -55,6 +55,7 @@ def production(folder: Path) -> dict[str, str]:
         "INSTAGRAM_VERIFY_TOKEN": secrets.token_hex(16),
         "DATABASE_URL": f"sqlite:///{folder}/checks.sqlite3",
         "REDIS_URL": "redis://127.0.0.1:9",
+        "ALERT_EMAILS": "operators@chatautodm.example.com",
     }
 
 

@@ -207,3 +207,15 @@ def test_every_page_that_the_code_names_exists() -> None:
 
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {found for page in PAGES for found in re.findall(r"(tests/[\w/]+\.py)::(test_\w+)", page.read_text())}
+
+    assert len(named) > 50
+    assert [f"{path}::{name}" for path, name in sorted(named) if f"def {name}(" not in source(path)] == []
+
+
+@cache
+def source(path: str) -> str:
+    return (ROOT / path).read_text() if (ROOT / path).exists() else ""

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from automations.fake_graph.calls import Call, Refused, read_call
 from automations.fake_graph.conversations import Conversations, seconds
+from automations.fake_graph.echoes import Echoes
 from automations.fake_graph.faults import Effect, Script, pick
 from automations.fake_graph.page import render
 
@@ -31,15 +32,25 @@ class FakeGraph:
     """Runs on the loop that `start` is awaited on.
 
     received: the newest 100,000 calls, oldest first. counts: all of them, by status and kind, as in `200 dm`.
+    echoes: what posts echoes of the messages that were sent. commenters: who wrote a comment, by its id, as far as the
+    fake was told; it makes up the others.
     """
 
-    def __init__(self, latency_ms: float = 0, strict_window: bool = False, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        latency_ms: float = 0,
+        strict_window: bool = False,
+        seed: int | None = None,
+        echoes: Echoes | None = None,
+    ) -> None:
         self.url = ""
         self.latency_seconds = latency_ms / 1000
         self.received: deque[Call] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
         self.scripts: list[Script] = []
         self.conversations = Conversations(strict_window)
+        self.commenters: dict[str, str] = {}
+        self._echoes = echoes
         self._random = Random(seed)  # noqa: S311 - chance for faults, not for secrets
         self._runner: web.ServerRunner | None = None
         # Ids stay unique when the fake starts again against the same database.
@@ -64,6 +75,8 @@ class FakeGraph:
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
+        if self._echoes is not None:
+            await self._echoes.close()
 
     def script(
         self, fault: str, times: int | None = None, probability: float = 1.0, minutes: int = 1, **match: str
@@ -100,6 +113,8 @@ class FakeGraph:
         if reply.effect is Effect.CLOSE_UNRECORDED:
             return _close(request)
         self._record(call)
+        if self._echoes is not None and call.message_id and "text" in call.body.get("message", {}):
+            self._echoes.send(call, self._person(call))
         if self.latency_seconds:
             await asyncio.sleep(self.latency_seconds)
         if reply.effect is Effect.CLOSE_RECORDED:
@@ -142,8 +157,13 @@ class FakeGraph:
             return orjson.dumps({"id": call.message_id})
         call.message_id = f"aWdfZAG1faXRlbToxOklHTWVzc2FnZAUlEOjE3ODQx{self._next_id:020d}{'N' * 90}ZD"
         # The answer to a private reply names the person behind the comment.
-        recipient = call.recipient if call.kind == "dm" else f"9{call.recipient[-15:]}"
-        return orjson.dumps({"recipient_id": recipient, "message_id": call.message_id})
+        return orjson.dumps({"recipient_id": self._person(call), "message_id": call.message_id})
+
+    def _person(self, call: Call) -> str:
+        """Whom a message goes to."""
+        if call.kind == "dm":
+            return call.recipient
+        return self.commenters.get(call.recipient) or f"9{call.recipient[-15:]}"
 
     def _record(self, call: Call) -> None:
         self.received.append(call)
@@ -179,6 +199,8 @@ class FakeGraph:
 
     async def _note_inbound(self, request: web.BaseRequest) -> web.StreamResponse:
         told = orjson.loads(await request.read())
+        if "comment" in told:
+            self.commenters[str(told["comment"])] = str(told["person"])
         self.conversations.note_inbound(
             str(told["account"]), str(told["person"]), seconds(told.get("at"), now=time.time())
         )

@@ -1,4 +1,4 @@
-from django.db import migrations
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
@@ -7,4 +7,12 @@ class Migration(migrations.Migration):
         ("automations", "0005_account_groups"),
     ]
 
-    operations = []
+    operations = [
+        # Most people never have a name here: only comments tell it.
+        migrations.AddIndex(
+            model_name="contact",
+            index=models.Index(
+                condition=models.Q(("username", ""), _negated=True), fields=["username"], name="contact_username"
+            ),
+        ),
+    ]

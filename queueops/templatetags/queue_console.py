@@ -62,3 +62,17 @@ def pretty_json(value: Any) -> str:
 def words(name: str) -> str:
     """no_match → no match."""
     return str(name).replace("_", " ")
+
+
+@register.filter
+def rate(value: float | str | None) -> str:
+    """A number a minute: 0.4 → 0.4; 12.3 → 12. Django's "" of a missing value, too, is not known."""
+    if value is None or value == "":
+        return UNKNOWN
+    return number(round(float(value), 1 if float(value) < 10 else None))
+
+
+@register.filter
+def at(values: list[Any], place: int) -> Any:
+    """The value at that place, from 0."""
+    return values[place]

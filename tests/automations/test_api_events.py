@@ -144,5 +144,5 @@ def test_it_takes_few_queries(reader, django_assert_max_num_queries):
     row = event()
     for step in range(10):
         delivery(row, step=step)
-    with django_assert_max_num_queries(6):  # session, user, two for the permission, event, deliveries
+    with django_assert_max_num_queries(7):  # session, user, two for the permission, event, deliveries, limited accounts
         reader.get("/api/events/k1")

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
+from django.conf import settings
+from django.test import override_settings
 from django.utils import timezone
 
 from automations import settling, tasks
 from automations.events import Comment, Echo, Message
+from automations.fake_graph import FakeGraph
+from automations.fake_graph.echoes import Echoes
 from automations.models import Delivery, Event
-from queueops import dispatch
+from queueops import awaited, database, direct, dispatch, fallback, leases, runner
+from queueops.errors import RetryLater
+from queueops.jobs import Batch, Lane, Receipt
+from tests.automations.conftest import answer
 from webhooks import intake
 
 SHOP = "17841456778752687"
@@ -118,6 +127,149 @@ def test_an_echo_of_something_else_settles_nothing(unconfirmed, other):
     unconfirmed(message(), echo(**other))
 
     assert Delivery.objects.get().status == "unconfirmed"
+    assert Event.objects.get().outcome == "unconfirmed"
+
+
+def test_the_fakes_own_echoes_settle_it_once_they_are_taken(demo_data, run, rows):
+    taken: list[Batch] = []
+
+    async def webhook(request: web.BaseRequest) -> web.Response:
+        taken.append(intake.admit(await request.read(), request.headers["X-Hub-Signature-256"].encode()))
+        return web.Response(status=503 if len(taken) == 1 else 200)  # the first is posted again
+
+    async def scenario() -> None:
+        server = web.ServerRunner(web.Server(webhook))
+        await server.setup()
+        await web.TCPSite(server, "127.0.0.1", 0).start()
+        url = "http://127.0.0.1:{1}/".format(*server.addresses[0])
+        graph = FakeGraph(echoes=Echoes(url, settings.INSTAGRAM_APP_SECRET[0]))
+        graph.commenters["1001"] = PERSON
+        graph.script("reset_after_recording", times=1, kind="private_reply")
+        with override_settings(GRAPH_API_URL=await graph.start()):
+            await answer(comment())
+        async with asyncio.timeout(60):
+            while len(taken) < 2:
+                await asyncio.sleep(0.01)
+        await graph.stop()
+        await server.cleanup()
+
+    run(scenario())
+
+    assert taken[0] == taken[1]
+    [heard] = taken[0].heard
+    run(tasks.settle_by_echo(heard.job.payload, {}))
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"sent"}
+
+
+@pytest.mark.parametrize("take", [fallback.take, direct.take])
+def test_an_echo_that_comes_through_another_tier_settles_it_though_nobody_awaits_it(play, redis, take):
+    async def scenario(graph, answer):
+        graph.script("reset_after_recording", times=1)
+        await answer(message())
+        redis.flushall()
+        await take(intake.read(body(echo())))
+        await understudy_of_one_job()
+
+    play(scenario)
+
+    assert Delivery.objects.get().message_id == "echo.1"
+    assert Event.objects.get().outcome == "sent"
+
+
+async def understudy_of_one_job() -> None:
+    """Work from the database what is there."""
+    ended = [await runner.run(job) for job in await database.run(leases.claim, list(Lane), 10)]
+    await database.run(leases.settle, ended)
+
+
+def test_an_echo_of_a_call_that_is_under_way_is_looked_at_when_that_is_over(play, rows):
+    async def scenario(graph, answer):
+        graph.script("reset_after_recording", times=1)
+        await answer(message())
+        await rows(lambda: Delivery.objects.update(status="sending", finished_at=None))
+        with pytest.raises(RetryLater):
+            await hear(echo())
+        await rows(lambda: Delivery.objects.update(status="unconfirmed", finished_at=timezone.now()))
+        await hear(echo())
+
+    play(scenario)
+
+    assert Delivery.objects.get().message_id == "echo.1"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"text": "Something typed by hand"}, {"person": "8422491661125972"}, {"at_ms": now_ms() - 60 * MINUTE_MS}],
+    ids=["text", "person", "long ago"],
+)
+def test_an_echo_of_something_else_waits_for_no_call(play, rows, other):
+    async def scenario(graph, answer):
+        await answer(message())
+        await rows(lambda: Delivery.objects.update(status="sending", message_id=""))
+        await hear(echo(**other))
+
+    play(scenario)
+
+    assert Delivery.objects.get().status == "sending"
+
+
+def test_a_run_that_is_killed_before_it_awaits_the_echo_leaves_that_to_the_next(play, redis, monkeypatch):
+    class Killed(BaseException):
+        """The process ends here."""
+
+    async def killed(key: str) -> None:
+        raise Killed
+
+    async def scenario(graph, answer):
+        graph.script("reset_after_recording", times=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(awaited, "expect", killed)
+            with pytest.raises(Killed):
+                await answer(message())
+        assert await dispatch.dispatch(intake.read(body(echo()))) == Receipt(accepted=0, duplicate=0, ignored=1)
+        await answer(message())
+
+    graph = play(scenario)
+
+    assert len(graph.received) == 1
+    assert Delivery.objects.get().message_id == "echo.1"
+    assert Event.objects.get().outcome == "sent"
+
+
+def test_what_is_left_unconfirmed_while_redis_is_away_is_awaited_when_it_is_back(play, redis, monkeypatch):
+    async def away(key: str) -> None:
+        raise awaited.NotAwaited
+
+    async def scenario(graph, answer):
+        graph.script("reset_after_recording", times=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(awaited, "expect", away)
+            with pytest.raises(RetryLater):
+                await answer(message())
+        await answer(message())
+        assert await dispatch.dispatch(intake.read(body(echo()))) == Receipt(accepted=1, duplicate=0, ignored=0)
+
+    graph = play(scenario)
+
+    assert len(graph.received) == 1
+    assert Event.objects.get().outcome == "unconfirmed"
+
+
+def test_nobody_waits_for_ever_for_redis(play, rows, monkeypatch):
+    async def away(key: str) -> None:
+        raise awaited.NotAwaited
+
+    async def scenario(graph, answer):
+        graph.script("reset_after_recording", times=1)
+        monkeypatch.setattr(awaited, "expect", away)
+        with pytest.raises(RetryLater):
+            await answer(message())
+        long_ago = timezone.now() - timedelta(hours=1)
+        await rows(lambda: Delivery.objects.update(finished_at=long_ago))
+        await answer(message())
+
+    play(scenario)
+
     assert Event.objects.get().outcome == "unconfirmed"
 
 

@@ -135,6 +135,8 @@ def test_a_killed_web_server_leaves_no_process_behind(serve):
     wait_until(lambda: not is_alive(pid))
     wait_until(lambda: registered(0))  # told to stop in order, and not cut off
     server.end()  # returns when nobody holds its standard error any more
+    assert not is_alive(server.process.pid)
+    assert server.workers(1) == [pid], "another was started meanwhile"
 
 
 def test_without_it_there_is_none(tmp_path: Path, redis):

@@ -256,3 +256,66 @@ def test_two_processes_that_start_together_make_up_one_secret(tmp_path):
     keys = {process.communicate(timeout=30)[0].strip() for process in processes}
     assert len(keys) == 1
     assert keys == {(tmp_path / "var" / "secret_key").read_text()}
+
+
+# --- Alerts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp://localhost:25", ("localhost", 25, "", "", False, False)),
+        ("smtp+tls://ops%40shop:p%25ss@mail.example", ("mail.example", 587, "ops@shop", "p%ss", True, False)),
+        ("smtp+ssl://u:p@mail.example:4650", ("mail.example", 4650, "u", "p", False, True)),
+    ],
+)
+def test_the_mail_server_is_read_from_its_address(url, expected):
+    code = "from chatautodm import settings as s; print((s.EMAIL_HOST, s.EMAIL_PORT, s.EMAIL_HOST_USER, "
+    code += "s.EMAIL_HOST_PASSWORD, s.EMAIL_USE_TLS, s.EMAIL_USE_SSL))"
+    done = start_alone(code, EMAIL_URL=url)
+    assert done.stdout.strip() == str(expected), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "form"),
+    [
+        ("ALERT_WEBHOOK_URL", "http://hooks.example/hush-hush-hush", "https://"),
+        ("ALERT_WEBHOOK_URL", "hooks.example/hush-hush-hush", "https://"),
+        ("EMAIL_URL", "ftp://u:hush-hush-hush@mail.example", "smtp://"),
+        ("EMAIL_URL", "smtp://u:hush-hush-hush@mail.example:port", "smtp://"),
+        ("EMAIL_URL", "smtp:///hush-hush-hush", "names no host"),
+        ("ALERT_EMAILS", "maria", "must be addresses"),
+        ("CONSOLE_URL", "dm.example.com/admin", "without a path"),
+    ],
+)
+def test_a_destination_of_the_wrong_form_stops_the_start_without_its_secret(name, value, form):
+    done = start_alone("import chatautodm.settings", DEBUG="false", **{name: value})
+    assert name in done.stderr.splitlines()[-1]
+    assert form in done.stderr.splitlines()[-1]
+    assert "hush-hush-hush" not in done.stderr.splitlines()[-1]
+
+
+def test_the_webhooks_key_and_the_mail_password_are_never_written():
+    code = "from chatautodm import settings as s; print(s.SECRETS)"
+    hook = "https://hooks.example/services/T0000/B1111111111111111"
+    done = start_alone(code, ALERT_WEBHOOK_URL=hook, EMAIL_URL="smtp://u:p%40ssword@mail.example")
+    for secret in (hook, "B1111111111111111", "p@ssword"):
+        assert repr(secret) in done.stdout
+    assert "'services'" not in done.stdout
+
+
+def test_a_database_that_does_not_answer_is_given_up_soon_unless_the_address_says_when():
+    assert settings.database("postgres://u:p@h/n")["OPTIONS"]["connect_timeout"] == 5
+    assert settings.database("postgres://u:p@h/n?connect_timeout=30")["OPTIONS"]["connect_timeout"] == 30
+
+
+def start_alone(code: str, **given: str) -> subprocess.CompletedProcess[str]:
+    """The code in a process of its own with these variables."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.BASE_DIR,
+        env={**os.environ, "SECRET_KEY": "x" * 50, "FIELD_ENCRYPTION_KEYS": KEY, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -6,7 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
-from rest_framework.authtoken.models import Token
+
+from tests.people import api_key
 
 pytestmark = pytest.mark.django_db
 STATS = "/api/queue-stats"
@@ -22,7 +23,7 @@ def three_a_minute(settings):
 
 def with_token(name: str) -> Client:
     user = User.objects.create_superuser(name, password="x")
-    return Client(headers={"Authorization": f"Token {Token.objects.create(user=user).key}"})
+    return Client(headers={"Authorization": f"Token {api_key(user)}"})
 
 
 def call(client: Client) -> int:

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-from queueops import connections, console, dispatch, taking
+from queueops import connections, console, dispatch, panels, taking
 from queueops.jobs import Batch
+from queueops.models import Rollup
+from queueops.panels import Cell, Panel
 from tests.people import person, superuser
 from tests.queueops.letters import row
 
@@ -116,7 +118,7 @@ def test_the_navigation_counts_the_dead_letters(page, monkeypatch, rf):
     monkeypatch.setattr(console, "BADGE_COUNTS_TO", 2)
     request = rf.get("/")
     request.user = superuser("eve")
-    assert console.dead_badge(request) is None
+    assert console.dead_badge(request) == ""
     row("e1")
     assert console.dead_badge(request) == "1"
     row("e2")
@@ -128,5 +130,73 @@ def test_it_takes_few_queries(client, django_assert_max_num_queries):
     for n in range(10):
         row(f"e{n}")
     client.force_login(superuser())
-    with django_assert_max_num_queries(8):  # session, user, badge, letters, the database tier's rows and counts
+    # Session, user, badges, letters, the database tier's rows and counts; charts, objectives, accounts, what is put
+    # off; open alerts.
+    with django_assert_max_num_queries(14):
         client.get(OVERVIEW)
+
+
+def test_the_navigation_shows_no_badge_while_no_letter_is_dead(page):
+    assert "cad-badge" not in page()
+    row("e1")
+    assert '<span class="cad-badge">1</span>' in page()
+
+
+def test_each_lane_says_what_limits_it(page, put):
+    put("note", "a")
+    text = page()
+    assert "No worker listens to it." in text
+    assert "Nothing waits." in text
+
+
+def test_a_worker_says_where_it_runs_and_what_it_is(page, redis):
+    redis.sadd("rq:workers", "rq:worker:w1")
+    about = {"hostname": "web-1", "pid": "4711", "release": "0.1.0", "memory_bytes": "52428800"}
+    redis.hset("rq:worker:w1", mapping={"queues": "high", "state": "idle", "alive_at": time.time(), **about})
+
+    text = page()
+
+    assert "web-1, 4711" in text
+    assert "50.0 MB" in text
+
+
+@pytest.mark.parametrize("span", ["1h", "24h", "7d", "90d"])
+def test_charts_of_every_span_are_links_away(page, span):
+    Rollup.objects.create(span=1, minute=int(time.time() // 60) - 1, counts={"n:completed": 3})
+
+    text = page(f"{OVERVIEW}?span={span}")
+
+    assert f'aria-current="true" href="{OVERVIEW}?span={span}"' in text
+    assert text.count('class="cad-figure"') == 8
+    assert 'data-refresh="/admin/queueops/console/body/?span=' + span in text
+
+
+def test_it_refreshes_by_a_script_of_its_own_and_without_one_by_a_link(page):
+    text = page(f"{OVERVIEW}?span=24h")
+
+    assert 'overview.js" defer' in text
+    assert f'href="{OVERVIEW}?span=24h">Refresh</a>' in text
+
+
+def test_what_it_refreshes_by_is_the_body_alone_and_needs_the_permission(client, page):
+    text = page(f"{OVERVIEW}body/?span=7d")
+
+    assert text.lstrip().startswith('<div class="cad">')
+    assert "<html" not in text
+    client.force_login(person())
+    assert client.get(f"{OVERVIEW}body/").status_code == 403
+
+
+def test_an_objective_that_is_missed_too_fast_is_an_alarm(page):
+    Rollup.objects.create(span=1, minute=int(time.time() // 60) - 1, met=50, missed=50)
+    assert "50 of 100 answers of the last 1 h" in page()
+
+
+def test_panels_of_other_packages_are_shown_escaped(page, monkeypatch):
+    panel = Panel("Shops", ["Name", "State"], [[Cell("<b>", "/there/"), Cell("closed", look="bad")]])
+    monkeypatch.setattr(panels, "_panels", [lambda user: panel, lambda user: None])
+
+    text = page()
+
+    assert '<a class="cad-link" href="/there/">&lt;b&gt;</a>' in text
+    assert '<td data-label="State"><span class="cad-label cad-bad">closed</span></td>' in text

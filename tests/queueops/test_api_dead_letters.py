@@ -116,7 +116,7 @@ def test_pages_follow_each_other_and_new_letters_do_not_move_them(operator):
 def test_a_page_takes_the_same_few_queries_however_long_it_is(operator, django_assert_max_num_queries):
     for n in range(30):
         row(f"e{n}")
-    with django_assert_max_num_queries(5):  # session, user, two for the permissions, letters
+    with django_assert_max_num_queries(6):  # session, user, two for the permissions, limited accounts, letters
         assert len(events(operator)) == 30
 
 

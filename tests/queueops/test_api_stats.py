@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from rest_framework.authtoken.models import Token
 
 from queueops import connections
 from queueops.serializers import SnapshotSerializer
-from tests.people import person, superuser
+from tests.people import api_key, person, superuser
 
 pytestmark = pytest.mark.django_db
 
@@ -17,9 +16,9 @@ PATHS = ["/api/queue-stats", "/api/queue-stats/", "/api/webhooks/queue-stats", "
 @pytest.mark.parametrize("path", PATHS)
 def test_a_token_gets_the_snapshot(client, path, put):
     put("note", "a")
-    token = Token.objects.create(user=person("queueops.view_console"))
+    key = api_key(person("queueops.view_console"))
 
-    answer = client.get(path, headers={"Authorization": f"Token {token.key}"})
+    answer = client.get(path, headers={"Authorization": f"Token {key}"})
 
     assert answer.status_code == 200
     assert answer.json()["queues"]["high"]["waiting"] == 1
@@ -69,3 +68,37 @@ def test_the_schema_knows_every_key(client):
     for name, field in SnapshotSerializer().fields.items():
         if hasattr(field, "fields"):
             assert field.fields.keys() == snapshot[name].keys()
+
+
+def test_nothing_new_is_304_and_news_are_not(client, put):
+    client.force_login(superuser())
+    first = client.get(PATHS[0])
+    etag = first["ETag"]
+    assert etag.startswith('W/"')
+    assert first["Cache-Control"] == "private, no-cache"
+
+    for known in (etag, f'"x", {etag}', etag.removeprefix("W/")):
+        again = client.get(PATHS[0], headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
+
+    put("note", "a")
+    news = client.get(PATHS[0], headers={"If-None-Match": etag})
+    assert news.status_code == 200
+    assert news["ETag"] != etag
+
+
+def test_the_validator_holds_everything_but_what_moves_at_rest(client, monkeypatch):
+    def snapshot(beat=1.0, used=5_000_000, oldest=0.0, state="idle"):
+        worker = {"name": "w1", "state": state, "heartbeat_age_seconds": beat}
+        redis = {"connected": True, "used_memory_bytes": used}
+        return {"queues": {"high": {"oldest_waiting_seconds": oldest}}, "workers": [worker], "redis": redis}
+
+    client.force_login(superuser())
+
+    def etag(**changes):
+        monkeypatch.setattr("queueops.stats.snapshot", lambda: snapshot(**changes))
+        return client.get(PATHS[0])["ETag"]
+
+    at_rest = etag()
+    assert etag(beat=4.2) == etag(used=5_000_001) == at_rest
+    assert at_rest not in {etag(oldest=0.1), etag(state="silent"), etag(used=9_000_000), etag(used=None)}

@@ -100,10 +100,10 @@ def test_what_was_cut_off_is_logged_as_far_as_it_came(ada, monkeypatch):
     letters = [dead("e1"), dead("e2")]
     retry_one = deadletters._retry
 
-    def gone_after_the_first(letter, user):
+    def gone_after_the_first(letter, *more):
         if letter.event == "e2":
             raise RedisAway
-        return retry_one(letter, user)
+        return retry_one(letter, *more)
 
     monkeypatch.setattr(deadletters, "_retry", gone_after_the_first)
     with pytest.raises(RedisAway):
@@ -173,9 +173,6 @@ def test_who_lets_whom_in_is_logged(client, ada):
     client.post("/admin/auth/group/add/", {"name": "night shift"})
     assert newest()[2:4] == ("add", "auth.group")
     tom = person(name="tom")
-    client.post("/admin/authtoken/tokenproxy/add/", {"user": tom.pk})
-    assert newest()[2:4] == ("add", "authtoken.tokenproxy")
-    assert touched() == {"API key of tom"}
     client.post(f"/admin/auth/user/{tom.pk}/delete/", {"post": "yes"})
     assert newest()[2:4] == ("delete", "auth.user")
     assert Group.objects.filter(name="night shift").exists()

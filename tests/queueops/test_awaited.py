@@ -7,11 +7,16 @@ import asyncio
 import pytest
 from redis.asyncio import Redis as AsyncRedis
 
-from queueops import awaited, connections, direct, dispatch, fallback, ledger, tally
+from queueops import awaited, connections, direct, dispatch, drain, fallback, ledger, tally
 from queueops.jobs import Batch, Heard, Job, Lane, Receipt
 from tests.queueops import outages
 
 pytestmark = pytest.mark.usefixtures("threads")
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    outages.forget()
 
 
 def news(key: str = "echo:k", note: str = "1 mid.1", name: str = "a") -> Heard:
@@ -74,14 +79,21 @@ def test_each_of_concurrent_batches_gets_its_own_receipt(redis, run):
 
 
 @pytest.mark.parametrize("take", [fallback.take, direct.take])
-def test_tiers_that_cannot_know_what_is_awaited_count_it_as_ignored(redis, run, take):
-    assert run(take(batch(news()))) == Receipt(accepted=0, duplicate=0, ignored=1)
+def test_in_tiers_that_cannot_know_what_is_awaited_it_is_work(redis, run, work, take):
+    heard = Batch(jobs=(news(name="job").job,), heard=(news(),), ignored={"echo": 1, "read": 2})
+    assert run(take(heard)) == Receipt(accepted=2, duplicate=0, ignored=2)
 
-    assert tally.ignored() == {"echo": 1}
-    assert ledger.whole(redis).unexplained == 0
+    while drain.drain(redis):
+        pass
+    work()
+    assert sorted(outages.ran) == ["a", "job"]
+    assert tally.ignored() == {"read": 2}
+    counts = ledger.whole(redis)
+    assert (counts.received, counts.completed, counts.ignored, counts.unexplained) == (4, 2, 2, 0)
 
 
 def test_while_redis_is_away_nobody_waits(run, monkeypatch):
     monkeypatch.setattr(connections, "async_client", lambda: AsyncRedis(unix_socket_path="/nowhere.sock"))
 
-    assert run(awaited.expect("echo:k")) is None
+    with pytest.raises(awaited.NotAwaited):
+        run(awaited.expect("echo:k"))

@@ -87,7 +87,8 @@ def test_the_embedded_server_is_not_started_to_be_asked(settings):
 def test_a_web_server_says_it_at_its_start(tmp_path):
     server = start(tmp_path, WEB_BIND=f"127.0.0.1:{free_port()}", WEB_CONCURRENCY="1")
     try:
-        lines_until(server, "loses up to a second")
+        said = lines_until(server, "loses up to a second")
     finally:
         server.terminate()
         server.communicate(timeout=30)
+    assert any("loses up to a second" in line for line in said)

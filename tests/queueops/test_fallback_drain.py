@@ -149,6 +149,27 @@ def test_a_mover_that_was_taken_for_dead_moves_nothing(redis, keep, monkeypatch)
     assert redis.get("cad:draining") == b"another"
 
 
+def test_a_mover_that_was_taken_for_dead_leaves_the_others_rows_to_it(redis, keep, monkeypatch):
+    keep(job("a"))
+    mark = drain._mark
+
+    def and_another_moves_them_meanwhile() -> list[FallbackJob]:
+        rows = mark()
+        redis.set("cad:draining", "the other")
+        assert drain._put(redis, "the other", rows) == {row.pk for row in rows}
+        return rows
+
+    monkeypatch.setattr(drain, "_mark", and_another_moves_them_meanwhile)
+    assert drain.drain(redis) == 0
+
+    assert leases.claim(list(Lane), 10) == []  # Redis has it: a worker would run it a second time
+    redis.delete("cad:draining")
+    monkeypatch.undo()
+    assert drain.drain(redis) == 1
+    assert not FallbackJob.objects.exists()
+    assert ledger.whole(redis).unexplained == 0
+
+
 def test_a_job_that_redis_knows_is_a_duplicate(redis, keep, work, put):
     keep(job("a"))
     put("note", "a")

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from queueops import drain, fallback, ledger, switches, tally, tiers
+from queueops import connections, dispatch, drain, fallback, ledger, switches, tally, tiers
 from queueops.breaker import Breaker
+from queueops.claims import Claims
+from queueops.exchanges import Exchanges
 from queueops.jobs import Batch, Job, Lane
 from queueops.models import FallbackJob
+from queueops.slots import Room, Slots
 from queueops.understudy import Understudy
 from tests.product.stack import database_url
-from tests.queueops import outages
+from tests.queueops import jobs_for_tests, outages
 from tests.queueops.test_tiers import job
 
 pytestmark = pytest.mark.usefixtures("threads")
@@ -146,7 +149,7 @@ def test_what_is_in_flight_is_given_back_when_the_worker_must_go(valkey, run):
     valkey.kill()
 
     async def work() -> None:
-        understudy = Understudy("one", list(Lane), lambda: 10)
+        understudy = Understudy("one", list(Lane), Room(10, lambda: None))
         attending = asyncio.create_task(understudy.attend())
         async with asyncio.timeout(outages.SECONDS):
             while not outages.ran:
@@ -166,7 +169,7 @@ def test_a_lane_that_was_paused_before_redis_went_is_not_worked_from(valkey, run
     valkey.kill()
 
     async def work() -> None:
-        understudy = Understudy("one", [Lane.LOW, Lane.HIGH], lambda: 10)
+        understudy = Understudy("one", [Lane.LOW, Lane.HIGH], Room(10, lambda: None))
         attending = asyncio.create_task(understudy.attend())
         async with asyncio.timeout(outages.SECONDS):
             while not outages.ran:
@@ -177,3 +180,36 @@ def test_a_lane_that_was_paused_before_redis_went_is_not_worked_from(valkey, run
     run(work())
     assert outages.ran == ["open"]
     assert [row.job for row in FallbackJob.objects.all()] == ["paused"]
+
+
+def test_jobs_of_both_tiers_share_one_workers_room(redis, run):
+    def batch(letter: str) -> Batch:
+        note, seconds = "tests.queueops.jobs_for_tests.note", 0.001
+        names = [f"{letter}-{n}" for n in range(30)]
+        payloads = [{"name": name, "seconds": seconds} for name in names]
+        return Batch(jobs=tuple(Job(id=one["name"], lane=Lane.HIGH, func=note, payload=one) for one in payloads))
+
+    async def work() -> None:
+        await dispatch.dispatch(batch("redis"))
+        await fallback.take(batch("database"))
+        changed = asyncio.Event()
+        room = Room(3, changed.set)
+        claims = Claims(connections.async_client(), "one", list(Lane))
+        slots = Slots(room, lambda job: pytest.fail(f"{job.id} is not RQ's"))
+        exchanges = Exchanges(connections.async_client(), claims, slots, changed, None)
+        understudy = Understudy("one", list(Lane), room, lambda: False)
+        attending = asyncio.create_task(understudy.attend())
+        async with asyncio.timeout(outages.SECONDS):
+            while len(jobs_for_tests.ran) < 60:
+                changed.clear()
+                exchanges.begin()
+                await changed.wait()
+        await understudy.finish(lambda: False)
+        exchanges.close()
+        await exchanges.settle()
+        attending.cancel()
+
+    jobs_for_tests.forget()
+    run(work())
+    assert jobs_for_tests.most_in_flight == 3
+    assert ledger.whole(redis).completed == 60

@@ -219,12 +219,37 @@ def test_an_inspection_in_turns_comes_to_everything_and_remembers_what_it_found(
 
     found = []
     for _ in range(30):
-        found += inspection.turn(redis)
+        found += inspection.turn(redis, "worker-1")
         if redis.hget(inspection.KEY, "at"):
             break
 
     assert [one.job for one in found] == ["ghost", "phantom"]
-    assert redis.hget(inspection.KEY, "findings") == b"2"
+    said = inspection.last(redis)
+    assert said is not None
+    assert (said.by, said.disagreements, list(said.findings)) == ("worker-1", 2, found)
+    assert abs((timezone.now() - said.at).total_seconds()) < 60
+
+
+def test_the_next_inspection_says_when_all_is_well_again_and_the_overview_shows_it(redis, admin_client):
+    redis.rpush("rq:queue:high", "ghost")
+    call_command("inspect_queue", stdout=StringIO())
+    assert "ghost: no job behind the entry" in (page := admin_client.get("/admin/").content.decode())
+    assert "by inspect_queue" in page
+
+    call_command("inspect_queue", "--repair", stdout=StringIO())
+    inspection.turn(redis, "worker-1")
+    while inspection.turn(redis, "worker-1"):
+        pass
+
+    said = inspection.last(redis)
+    assert said is not None
+    assert (said.by, said.disagreements, said.findings) == ("worker-1", 0, ())
+    assert "Every job was where it should be" in admin_client.get("/admin/").content.decode()
+
+
+def test_before_the_first_inspection_there_is_nothing_to_say(redis, admin_client):
+    assert inspection.last(redis) is None
+    assert "No worker has inspected the whole queue yet." in admin_client.get("/admin/").content.decode()
 
 
 def test_a_second_worker_does_not_inspect_meanwhile(redis):

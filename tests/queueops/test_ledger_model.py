@@ -32,6 +32,9 @@ PLACES = ("waiting", "active", "retrying", "dead")
 FUNC = f"{jobs.HERE}.note"
 
 
+compared: list[int] = []  # how many jobs were somewhere, each time when the ledger was compared with the model
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """place: where each job is, by the model. held: executions of the living worker; stale: of dead ones."""
 
@@ -203,6 +206,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_is_the_models(self):
+        compared.append(len(self.place))
         counts = ledger.whole(self.redis)
         assert counts.unexplained == 0
         for place in PLACES:
@@ -228,3 +232,5 @@ def test_the_ledger_agrees_with_the_model_after_every_step():
         )
     finally:
         logging.getLogger("queueops").setLevel(logging.NOTSET)
+    assert max(compared) > 1, "no two jobs were ever anywhere at the same time"
+    assert len(compared) > 100

@@ -6,18 +6,33 @@ import re
 import time
 
 import pytest
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
-from rest_framework.authtoken.models import Token
 
 from automations import measured
 from queueops import connections, dispatch, metrics
 from queueops.jobs import Batch
-from tests.people import person
+from queueops.models import Alert
+from tests.people import api_key, person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis")]
 
 PROMETHEUS_ACCEPTS = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
-BASE_UNITS = {"seconds", "bytes", "jobs", "events", "workers", "slots", "total", "up", "paused", "silent"}
+BASE_UNITS = {
+    "ratio",
+    "seconds",
+    "bytes",
+    "jobs",
+    "events",
+    "workers",
+    "slots",
+    "total",
+    "up",
+    "paused",
+    "silent",
+    "open",
+    "alerts",
+}
 STATES = {"mode", "durability"}  # 1 for the one of several that holds
 
 
@@ -166,7 +181,21 @@ def test_labels_hold_nothing_of_accounts_or_people(page, put, redis):
 
     labels = set(re.findall(r'[{,]([a-z]+)="', page()))
 
-    assert labels == {"lane", "state", "how", "reason", "result", "code", "outcome", "worker", "mode", "policy", "le"}
+    assert labels == {
+        "lane",
+        "state",
+        "how",
+        "reason",
+        "result",
+        "code",
+        "outcome",
+        "worker",
+        "mode",
+        "policy",
+        "le",
+        "alert",
+        "objective",
+    }
 
 
 def test_while_redis_is_away_it_says_so_and_guesses_nothing(client, settings, monkeypatch):
@@ -178,6 +207,7 @@ def test_while_redis_is_away_it_says_so_and_guesses_nothing(client, settings, mo
     samples = [line for line in text.splitlines() if not line.startswith("#")]
     assert "chatautodm_redis_up 0.0" in samples
     known = ("chatautodm_redis_up", "chatautodm_mode", "chatautodm_fallback_events")
+    known += ("chatautodm_breaker_open", "chatautodm_open_alerts", "chatautodm_objective_ratio")
     assert [line for line in samples if not line.startswith(known)] == []
 
 
@@ -189,6 +219,19 @@ def test_without_measuring_the_ledger_is_still_told(scraped, put, settings):
 
     assert samples["events_received_total",] == 1
     assert not [key for key in samples if key[0].startswith(("job_run", "cache_lookups"))]
+
+
+def test_alerts_that_are_open_and_the_breaker_are_told(scraped):
+    now = timezone.now()
+    found = {"severity": "page", "words": "x", "first_seen_at": now, "last_seen_at": now}
+    for subject, opened in (("high", now), ("low", now), ("default", None)):
+        Alert.objects.create(name="no_worker", subject=subject, opened_at=opened, **found)
+
+    samples = scraped()
+
+    assert samples["open_alerts", ("alert", "no_worker")] == 2
+    assert samples["open_alerts", ("alert", "unexplained")] == 0
+    assert samples["breaker_open",] == 0
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/"])
@@ -209,15 +252,15 @@ def test_from_this_machine_it_needs_no_credentials(client, path, address):
     ],
 )
 def test_from_elsewhere_or_through_a_proxy_it_needs_the_apis_credentials(client, address, headers):
-    token = Token.objects.create(user=person("queueops.view_console"))
-    stranger = Token.objects.create(user=person(name="tom"))
+    key = api_key(person("queueops.view_console"))
+    strangers = api_key(person(name="tom"))
 
     def status(**more):
         return client.get("/metrics", REMOTE_ADDR=address, headers={**headers, **more}).status_code
 
     assert status() == 401
-    assert status(Authorization=f"Token {stranger.key}") == 403
-    assert status(Authorization=f"Token {token.key}") == 200
+    assert status(Authorization=f"Token {strangers}") == 403
+    assert status(Authorization=f"Token {key}") == 200
 
 
 def test_a_refusal_is_problem_json(client):

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from automations.models import Account, Automation
+from automations.models import Account, Automation, Event
 from queueops import dispatch, taking
 from queueops.jobs import Batch
-from queueops.models import DeadLetter
+from queueops.models import AuditEntry, DeadLetter
 from queueops.privacy import HIDDEN
 from tests.automations.rows import account, automation, delivery, event
 from tests.people import person
@@ -181,3 +181,95 @@ def test_rqs_pages_show_jobs_only_to_who_may_see_text(client):
     assert client.get("/admin/django_rq/dashboard/").status_code == 403
     client.force_login(person("django_rq.admin", "queueops.see_text", name="ann"))
     assert client.get("/admin/django_rq/dashboard/").status_code == 200
+
+
+# --- Nor is it found by them ------------------------------------------------------------------------------------------
+
+EVENTS, DELIVERIES = "/admin/automations/event/", "/admin/automations/delivery/"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{EVENTS}?text__contains=what",
+        f"{EVENTS}?payload__text__contains=what",
+        f"{EVENTS}?rules__icontains=what",
+        f"{EVENTS}?reason__startswith=ValueError: what",
+        f"{DELIVERIES}?body__message__text__contains=what",
+        f"{DELIVERIES}?event__text__contains=what",
+        f"{LIST}?payload__icontains=what",
+        f"{LIST}?error__contains=what",
+        f"{LIST}?traceback__contains=what",
+    ],
+)
+def test_an_address_that_asks_for_a_text_is_refused_without_the_permission(client, query):
+    texts()
+    client.force_login(everybody_but("queueops.see_text"))
+
+    assert client.get(query).status_code == 400
+
+
+@pytest.mark.parametrize("query", [f"{EVENTS}?text__contains=what", f"{LIST}?error__contains=Error"])
+def test_and_answered_with_it(client, query):
+    texts()
+    client.force_login(everybody_but("queueops.nothing"))
+
+    assert len(client.get(query).context["cl"].result_list) == 1
+
+
+def test_the_token_of_an_account_is_not_guessed_by_a_filter(client):
+    account()
+    client.force_login(everybody_but("queueops.nothing"))
+
+    assert client.get("/admin/automations/account/?token__startswith=g").status_code == 400
+
+
+QUOTED = f"ValueError: invalid literal: '{WROTE}'"
+
+
+def quoting() -> DeadLetter:
+    """A letter and an event of an error that quotes what somebody wrote."""
+    attempts = [{"at": "2026-01-01T00:00:00+00:00", "attempt": 1, "result": QUOTED, "retry_at": None}]
+    event("e1", outcome="dead", reason=QUOTED, attempts=attempts)
+    letter = dead("e1", error=QUOTED, cause_verdict="bug", cause_title="ValueError", cause_code=0)
+    letter.traceback = f"Traceback\n{QUOTED}"
+    letter.save()
+    return letter
+
+
+def test_an_error_that_quotes_a_text_shows_its_name_only(client):
+    letter = quoting()
+    event_page = f"{EVENTS}{Event.objects.get().pk}/change/"
+    in_full = [f"{LIST}{letter.pk}/change/", event_page, "/api/events/e1", "/api/dead-letters"]
+
+    client.force_login(everybody_but("queueops.see_text"))
+    for page in (*in_full, LIST, EVENTS, "/admin/queueops/console/", "/admin/"):
+        text = client.get(page).content.decode()
+        assert "ValueError" in text, page
+        assert WROTE not in text, page
+    client.force_login(everybody_but("queueops.nothing", "ann"))
+    for page in in_full:
+        assert WROTE in client.get(page).content.decode(), page
+
+
+@pytest.mark.parametrize(("word", "is_found"), [("invalid", False), ("token", True)])
+def test_errors_are_searched_as_far_as_they_are_shown(client, word, is_found):
+    quoting()
+    dead("e2")  # Meta's words: "Error validating access token"
+    client.force_login(everybody_but("queueops.see_text"))
+
+    assert bool(client.get(f"{LIST}?q={word}").context["cl"].result_list) is is_found
+    assert bool(client.get(f"/api/dead-letters?q={word}").json()["results"]) is is_found
+    client.force_login(everybody_but("queueops.nothing", "ann"))
+    assert client.get(f"{LIST}?q={word}").context["cl"].result_list
+    assert client.get(f"/api/dead-letters?q={word}").json()["results"]
+
+
+def test_taking_the_log_away_is_written_into_it(client):
+    client.force_login(person("queueops.view_auditentry"))
+
+    client.get("/admin/queueops/auditentry/export/csv/?action=retry")
+
+    entry = AuditEntry.objects.latest("number")
+    assert (entry.who, entry.action) == ("maria", "export")
+    assert entry.details == {"format": "csv", "filters": "action=retry"}

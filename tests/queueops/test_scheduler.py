@@ -34,13 +34,20 @@ def is_at_it(worker: LaneWorker) -> bool:
 
 
 def test_one_that_was_killed_is_replaced(redis, while_working, worker):
+    pids = []
+
     def act():
         until(lambda: is_at_it(worker), "the scheduler")
         first = worker.scheduler._process.pid
         os.kill(first, signal.SIGKILL)
         until(lambda: is_at_it(worker) and worker.scheduler._process.pid != first, "the second scheduler")
+        pids.extend([first, worker.scheduler._process.pid])
 
     while_working(act, with_scheduler=True)
+
+    first, second = pids
+    assert first != second
+    assert not is_at_it(worker), "it outlives its worker"
 
 
 def test_one_starts_when_another_workers_lock_is_gone(redis, while_working, worker):

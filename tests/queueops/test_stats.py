@@ -220,7 +220,8 @@ def test_the_cache_is_counted_over_the_last_hour(redis):
 
 
 def test_workers_show_what_they_say_about_themselves(redis):
-    worker(redis, "w1", alive_at=time.time() - 3, in_flight=7, concurrency=200)
+    about = {"hostname": "web-1", "pid": 4711, "release": "0.1.0", "memory_bytes": 52_428_800}
+    worker(redis, "w1", alive_at=time.time() - 3, in_flight=7, concurrency=200, **about)
 
     (shown,) = stats.snapshot()["workers"]
 
@@ -231,6 +232,10 @@ def test_workers_show_what_they_say_about_themselves(redis):
         "queues": ["high", "default"],
         "in_flight": 7,
         "concurrency": 200,
+        "host": "web-1",
+        "pid": 4711,
+        "release": "0.1.0",
+        "memory_bytes": 52_428_800,
     }
 
 

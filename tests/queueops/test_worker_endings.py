@@ -180,6 +180,9 @@ def test_telling_it_to_stop_what_it_does_not_run_is_noted(redis, while_working, 
 
     while_working(act)
 
+    assert log.text.count("job=nobody") == 1
+    assert "action=job_stopped" not in log.text
+
 
 # --- Jobs enqueued with RQ itself ------------------------------------------------------------------------------------
 

@@ -150,6 +150,26 @@ def test_it_leaves_behind_what_cannot_be_ended(redis, put, threads, job):
     assert redis.smembers("rq:workers") == set()
 
 
+TOLD_TOO_SOON = """
+import os, signal, django
+django.setup()
+from django.core.management import call_command
+from queueops.worker import LaneWorker
+LaneWorker._start_scheduler = lambda *args: os.kill(os.getpid(), signal.SIGTERM)
+call_command("rqworker", "high")
+"""
+
+
+def test_one_that_is_told_to_stop_between_its_birth_and_its_loop_takes_nothing_and_signs_off(redis, put, threads):
+    put("note", "a")
+
+    child = subprocess.run([sys.executable, "-W", "ignore", "-c", TOLD_TOO_SOON], capture_output=True, timeout=60)
+
+    assert child.returncode == 0, child.stderr.decode()
+    assert ledger.read(redis).total("waiting") == 1
+    assert redis.smembers("rq:workers") == set()
+
+
 def test_it_says_once_a_minute_and_at_its_end_how_it_went(put, work, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("rq.worker"), "propagate", True)
     put("note", "a", "b")

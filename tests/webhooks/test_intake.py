@@ -88,6 +88,14 @@ def test_the_secrets_are_read_when_they_are_needed(settings: Settings):
     assert intake.admit(b"{}", sign(b"{}", "new one").encode()).ignored == {"unusable": 1}
 
 
+def is_taken(declared: bytes | None, received: int) -> bool:
+    try:
+        intake.check_size(declared, received)
+    except intake.TooLarge:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     ("declared", "received"),
     [
@@ -104,11 +112,10 @@ def test_the_secrets_are_read_when_they_are_needed(settings: Settings):
 )
 def test_a_size_within_the_cap_passes(declared: bytes | None, received: int, settings: Settings):
     settings.WEBHOOK_MAX_BODY_BYTES = 100
-    intake.check_size(declared, received)
+    assert is_taken(declared, received)
 
 
 @pytest.mark.parametrize(("declared", "received"), [(None, 101), (b"101", 0), (b"00101", 0), (b"9" * 5000, 0)])
 def test_a_size_beyond_the_cap_does_not(declared: bytes | None, received: int, settings: Settings):
     settings.WEBHOOK_MAX_BODY_BYTES = 100
-    with pytest.raises(intake.TooLarge):
-        intake.check_size(declared, received)
+    assert not is_taken(declared, received)

@@ -9,9 +9,11 @@ import signal
 from typing import Any
 
 import uvloop
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 
 from automations.fake_graph import FakeGraph
+from automations.fake_graph.echoes import Echoes
 from automations.fake_graph.faults import FAULTS, Script
 
 EPILOG = """faults, as --fault NAME or --fault NAME:times=3,kind=dm
@@ -23,7 +25,8 @@ while it runs:
   GET    /_fake/received  the same as JSON, oldest first; DELETE forgets it
   GET    /_fake/stats     exact counts, however many calls
   POST   /_fake/faults    [{{"fault": "throttle", "match": {{"kind": "dm"}}, "times": 3}}]; DELETE ends them all
-  POST   /_fake/inbound   {{"account": "…", "person": "…", "at": "2026-01-31T12:00:00Z"}}: opens the 24-hour window
+  POST   /_fake/inbound   {{"account": "…", "person": "…", "at": "2026-01-31T12:00:00Z"}}: opens the 24-hour window;
+                          with "comment": "…" as well it says who wrote that comment, for the echo of its answer
 """
 
 
@@ -59,8 +62,15 @@ class Command(BaseCommand):
             "--strict-window", action="store_true", help="refuse messages to people it was never told about"
         )
 
+        parser.add_argument(
+            "--echo",
+            metavar="URL",
+            help="post signed echoes of what was sent there, as in http://127.0.0.1:8000/api/webhooks/instagram",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        fake = FakeGraph(options["latency_ms"], options["strict_window"])
+        echoes = Echoes(options["echo"], settings.INSTAGRAM_APP_SECRET[0]) if options["echo"] else None
+        fake = FakeGraph(options["latency_ms"], options["strict_window"], echoes=echoes)
         fake.scripts += options["fault"]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             try:

@@ -23,6 +23,7 @@ class Command(BaseCommand):
         redis = connections.client()
         try:
             findings = inspection.walk(redis, options["repair"])
+            inspection.remember(redis, "inspect_queue", findings)
             unexplained = ledger.whole(redis).unexplained
         except (RedisError, OSError, EmbeddedValkeyError) as error:
             raise CommandError(f"Redis cannot be reached: {error}") from error

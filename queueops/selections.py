@@ -1,0 +1,167 @@
+"""Which dead letters an order is about: filters by name, as the console's addresses and operations carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.utils import timezone
+
+from queueops import privacy, visibility
+from queueops.models import DeadLetterQuerySet
+
+# Kept out of a retry unless it is said that they go, too.
+EXPIRED, PROBABLY_SENT, REFUSED = "expired", "probably_sent", "reject"
+WHY_NOT = {
+    EXPIRED: "their window has closed: nothing would be sent",
+    PROBABLY_SENT: "they may have been sent already",
+    REFUSED: "Meta refuses them for good",
+}
+
+Values = Sequence[str]
+# The one filter that depends on who asks: all of its words, each somewhere.
+TEXT = "q"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """filters: all must hold; of several values of one, any. include: names of WHY_NOT that a retry takes along."""
+
+    filters: dict[str, list[str]] = field(default_factory=dict)
+    include: frozenset[str] = frozenset()
+
+    def letters(self, user: Any) -> DeadLetterQuerySet:
+        """The open ones that match, of those that this user may see; by what they may see. None: everybody's."""
+        others = {name: values for name, values in self.filters.items() if name != TEXT}
+        letters = visibility.letters(user).dead().filter(*(CONDITIONS[name](texts) for name, texts in others.items()))
+        return letters.filter(*(_by_text(user, word) for word in self.filters.get(TEXT, ())))
+
+    def as_json(self) -> dict[str, list[str]]:
+        """What `parse` reads."""
+        return {**self.filters, **({"include": sorted(self.include)} if self.include else {})}
+
+    def as_query(self) -> str:
+        """For an address."""
+        return urlencode(self.as_json(), doseq=True)
+
+    def in_words(self) -> str:
+        """cause is Meta is down; lane is high or low."""
+        said = (f"{name} is {' or '.join(values)}" for name, values in self.filters.items())
+        return "; ".join(said) or "all dead letters"
+
+
+def parse(given: Mapping[str, Any]) -> Selection:
+    """Each value a text or a list of texts. Raises ValueError, in words: a misspelt filter would mean "all"."""
+    values = {name: [str(one) for one in _listed(value)] for name, value in given.items()}
+    include = values.pop("include", [])
+    unknown = sorted(set(values) - {*CONDITIONS, TEXT})
+    if unknown:
+        raise ValueError(f"There is no filter {', '.join(unknown)}; there are {', '.join([*CONDITIONS, TEXT])}.")
+    if set(include) - set(WHY_NOT):
+        raise ValueError(f"Only {', '.join(WHY_NOT)} can be included.")
+    selection = Selection({name: texts for name, texts in values.items() if texts}, frozenset(include))
+    for name, texts in selection.filters.items():
+        if name != TEXT:
+            CONDITIONS[name](texts)  # so that a number that is none is said now
+    return selection
+
+
+def left_out(include: frozenset[str], now: datetime) -> dict[str, Q]:
+    """Which letters a retry leaves alone, by the reason; each letter has one reason at most."""
+    reasons = {
+        EXPIRED: Q(expires_at__lte=now),
+        PROBABLY_SENT: Q(cause_verdict="probably_sent"),
+        REFUSED: Q(cause_verdict="reject"),
+    }
+    # A letter without an end has no such reason: NULL <= now is neither true nor false, and so neither is its contrary.
+    open_still = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+    wanted = {name: reason for name, reason in reasons.items() if name not in include}
+    if EXPIRED not in wanted:
+        return wanted
+    return {name: reason if name == EXPIRED else reason & open_still for name, reason in wanted.items()}
+
+
+def may_go(include: frozenset[str], now: datetime) -> Q:
+    """The others."""
+    condition = Q() if EXPIRED in include else Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+    refused = {PROBABLY_SENT, REFUSED} - include
+    return condition & ~Q(cause_verdict__in=sorted(refused)) if refused else condition
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _one_of(column: str) -> Callable[[Values], Q]:
+    return lambda values: Q(**{f"{column}__in": list(values)})
+
+
+def _code(values: Values) -> Q:
+    return Q(cause_code__in=[int(value) for value in values])
+
+
+def _any(one: Callable[[str], Q]) -> Callable[[Values], Q]:
+    def condition(values: Values) -> Q:
+        found = Q()
+        for value in values:
+            found |= one(value)
+        return found
+
+    return condition
+
+
+def _by_cause(cause: str) -> Q:
+    # Nine digits always fit the column; a longer number is no code of Meta's.
+    if cause.isascii() and cause.isdecimal() and len(cause) <= 9:
+        return Q(cause_code=int(cause))
+    return Q(cause_verdict=cause) | Q(cause_title__icontains=cause)
+
+
+def _by_text(user: Any, text: str) -> Q:
+    """As the console's search finds a word: in ids and errors, and in what people wrote for those who may see it."""
+    exactly = Q(account=text) | Q(person=text) | Q(event=text)
+    found = exactly | Q(source_id__icontains=text)
+    if user is None or privacy.may_see_text(user):
+        return found | Q(error__icontains=text) | Q(payload__args__0__text__icontains=text)
+    return found | privacy.errors_with(user, text)
+
+
+def _at_least(values: Values) -> Q:
+    return Q(attempts__gte=max(int(value) for value in values))
+
+
+def _at_most(values: Values) -> Q:
+    return Q(attempts__lte=min(int(value) for value in values))
+
+
+def _since(values: Values) -> Q:
+    return Q(created_at__gte=max(_moment(value) for value in values))
+
+
+def _until(values: Values) -> Q:
+    return Q(created_at__lte=min(_moment(value) for value in values))
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
+
+
+CONDITIONS: dict[str, Callable[[Values], Q]] = {
+    "lane": _one_of("lane"),
+    "kind": _one_of("kind"),
+    "account": _one_of("account"),
+    "cause": _any(_by_cause),
+    "code": _code,
+    "verdict": _one_of("cause_verdict"),
+    "fingerprint": _one_of("fingerprint"),
+    "title": _one_of("cause_title"),
+    "attempts_from": _at_least,
+    "attempts_to": _at_most,
+    "since": _since,
+    "until": _until,
+}
