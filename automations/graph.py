@@ -78,6 +78,8 @@ class GraphClient:
     """Sends; belongs to the event loop that it is first used on, and closes with it."""
 
     def __init__(self) -> None:
+        url = f"{settings.GRAPH_API_URL}/{settings.GRAPH_API_VERSION}"
+        self._to = url, settings.GRAPH_CONNECT_TIMEOUT_SECONDS, settings.GRAPH_READ_TIMEOUT_SECONDS
         self._host: Host | None = None
         self._closer: AsyncGenerator[None, None] | None = None
 
@@ -103,11 +105,7 @@ class GraphClient:
         )
 
     async def _open(self) -> Host:
-        host = self._host = Host(
-            f"{settings.GRAPH_API_URL}/{settings.GRAPH_API_VERSION}",
-            settings.GRAPH_CONNECT_TIMEOUT_SECONDS,
-            settings.GRAPH_READ_TIMEOUT_SECONDS,
-        )
+        host = self._host = Host(*self._to)
         # A started async generator is finished by its loop's shutdown (`asyncio.run` does it), so nobody has to
         # remember closing where each job has a loop of its own.
         self._closer = self._close_at_the_end()

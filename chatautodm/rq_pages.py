@@ -7,8 +7,8 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
@@ -19,6 +19,7 @@ from queueops.audit import CONSOLE, Act, By
 # A job's page shows what it was given, and so what people wrote.
 PERMISSIONS = ("django_rq.admin", privacy.SEE_TEXT)
 READING = ("GET", "HEAD", "OPTIONS")
+NO_ROWS = ("django_rq_dashboard_", "None")
 
 admin.site.unregister(Dashboard)
 
@@ -39,16 +40,22 @@ class RQPagesAdmin(QueueAdmin):  # type: ignore[misc] # its types are skipped
     def get_urls(self) -> list[URLPattern]:
         urls: list[URLPattern] = super().get_urls()
         for url in urls:
-            url.callback = self._guarded(url.callback)
+            # The admin's own for this model, which has no rows, do nothing.
+            url.callback = self._guarded(url.callback, acts=not str(url.name).startswith(NO_ROWS))
         return urls
 
-    def _guarded(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def _guarded(self, view: Callable[..., HttpResponse], *, acts: bool) -> Callable[..., HttpResponse]:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if request.user.is_authenticated and not self.has_view_permission(request):
+            may = self.has_view_permission(request)
+            if request.user.is_authenticated and not may:
                 raise PermissionDenied
-            answer = view(request, *args, **kwargs)
-            if request.method not in READING and answer.status_code < 400:
+            try:
+                answer = view(request, *args, **kwargs)
+            except (ValueError, ImproperlyConfigured) as error:  # of a worker that it does not know, of a missing part
+                raise Http404(str(error)) from None
+            # Strangers are sent to the log-in page, and leave nothing in the log.
+            if acts and may and request.method not in READING and answer.status_code < 400:
                 by = By(request.user, CONSOLE)
                 audit.record(Act(by=by, action="rq_page", kind="django_rq.dashboard", details=_asked(request)))
             return answer

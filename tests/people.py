@@ -41,12 +41,12 @@ def make_groups() -> None:
     """The groups as `migrate` makes them; a test that empties the database takes them away."""
     if not _known_groups:
         _migrate_groups()
-        for group in Group.objects.filter(name__in=("viewer", "operator", "manager")):
-            held = group.permissions.values_list("content_type__app_label", "codename")
-            _known_groups[group.name] = list(held)
+        for known in Group.objects.filter(name__in=("viewer", "operator", "manager")):
+            permissions = known.permissions.values_list("content_type__app_label", "codename")
+            _known_groups[known.name] = list(permissions)
         return
-    permissions = Permission.objects.select_related("content_type")
-    rows = {(row.content_type.app_label, row.codename): row for row in permissions}
+    everything = Permission.objects.select_related("content_type")
+    rows = {(row.content_type.app_label, row.codename): row for row in everything}
     for name, held in _known_groups.items():
         Group.objects.get_or_create(name=name)[0].permissions.set(rows[one] for one in held)
 

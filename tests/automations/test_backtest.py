@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -152,7 +153,7 @@ def test_it_takes_five_queries_however_many_events(rule, django_assert_max_num_q
         run(Automation.objects.select_related("account").get(pk=rule.pk))
 
 
-def form(rule: Automation | None, **changes) -> dict:
+def form(rule: Automation | None, **changes) -> dict[str, Any]:
     fields = {
         "account": str(rule.account_id) if rule else "",
         "name": "Comment link",

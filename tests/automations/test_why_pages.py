@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -51,7 +52,7 @@ def admin(client):
     return client
 
 
-def page(client, row: Event) -> dict:
+def page(client, row: Event) -> Any:
     """What the page of the event was made of."""
     answer = client.get(f"/admin/automations/event/{row.pk}/change/")
     assert answer.status_code == 200

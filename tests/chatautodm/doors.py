@@ -178,6 +178,7 @@ DOORS = (
             ("queues/actions/0/", {"action": "delete", "job_ids": "k1"}),
             ("workers/0/", {}),
             ("stats.json", {}),
+            ("stats.json/token", {}),
             ("metrics", {}),
         )
     ),
@@ -218,7 +219,6 @@ READING = (
     *(
         f"/admin/django_rq/dashboard/{path}"
         for path in (
-            "stats.json/token",
             "queues/0/k1/results/1/",
             "workers/0/nobody/",
             "schedulers/0/",

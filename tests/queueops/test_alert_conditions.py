@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -36,7 +37,7 @@ def worker(redis, name="w1", queues="high,default,low", age=0.0):
 
 def waits(redis, put, seconds, lane=Lane.HIGH):
     put("note", "old", lane=lane)
-    at = timezone.now() - timezone.timedelta(seconds=seconds)
+    at = timezone.now() - timedelta(seconds=seconds)
     redis.hset("rq:job:old", "enqueued_at", at.isoformat())
 
 

@@ -8,6 +8,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from queueops import alert_messages, alerting, alerts, destinations
@@ -45,8 +46,16 @@ def wrong(monkeypatch):
     """What the one condition finds."""
     found: list[Found] = []
     monkeypatch.setattr(alerts, "_conditions", {})
-    one = {"name": "no_worker", "title": "No worker", "severity": Alert.Severity.PAGE, "advice": "Start one."}
-    alerts.register(Condition(**one, holds_seconds=0, find=lambda look: found))
+    alerts.register(
+        Condition(
+            name="no_worker",
+            title="No worker",
+            severity=Alert.Severity.PAGE,
+            holds_seconds=0,
+            find=lambda look: found,
+            advice="Start one.",
+        )
+    )
     return found
 
 
@@ -88,7 +97,7 @@ def test_of_many_who_come_at_the_same_instant_one_does_the_round(wrong, threads)
     def come():
         barrier.wait()
         done.append(alerting._take("x", timezone.now(), TAKE_SECONDS))
-        alerting.connection.close()
+        connection.close()
 
     running = [threading.Thread(target=come) for _ in range(4)]
     for thread in running:
@@ -102,10 +111,10 @@ def test_of_many_who_come_at_the_same_instant_one_does_the_round(wrong, threads)
 
 def test_in_a_thread_a_database_that_is_away_is_said_and_harms_nothing(monkeypatch, caplog):
     def away(*args):
-        raise alerting.DatabaseError("server closed\nthe connection")
+        raise DatabaseError("server closed\nthe connection")
 
     monkeypatch.setattr(alerting, "turn", away)
-    monkeypatch.setattr(alerting.connection, "close", lambda: None)
+    monkeypatch.setattr(connection, "close", lambda: None)
     alerting.turn_of_thread("w1", TAKE_SECONDS)
     assert "action=alerts_unknown error=server closed the connection" in caplog.text
 
@@ -115,10 +124,10 @@ def test_in_a_thread_a_database_that_is_away_is_said_and_harms_nothing(monkeypat
 
 def test_it_is_told_when_it_opens_and_when_it_ends_and_not_between(a_round, wrong, web):
     wrong.append(Found("high", "No worker listens to lane high."))
-    for second in (0, 60, 120):
+    for second in (0.0, 60.0, 120.0):
         a_round(second)
     wrong.clear()
-    for second in (660, 720, 660 + GONE_SECONDS, 720 + GONE_SECONDS):
+    for second in (660.0, 720.0, 660 + GONE_SECONDS, 720 + GONE_SECONDS):
         a_round(second)
 
     assert titles(web) == [

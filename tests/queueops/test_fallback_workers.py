@@ -186,8 +186,8 @@ def test_jobs_of_both_tiers_share_one_workers_room(redis, run):
     def batch(letter: str) -> Batch:
         note, seconds = "tests.queueops.jobs_for_tests.note", 0.001
         names = [f"{letter}-{n}" for n in range(30)]
-        payloads = [{"name": name, "seconds": seconds} for name in names]
-        return Batch(jobs=tuple(Job(id=one["name"], lane=Lane.HIGH, func=note, payload=one) for one in payloads))
+        jobs = (Job(id=one, lane=Lane.HIGH, func=note, payload={"name": one, "seconds": seconds}) for one in names)
+        return Batch(jobs=tuple(jobs))
 
     async def work() -> None:
         await dispatch.dispatch(batch("redis"))
