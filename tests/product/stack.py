@@ -31,7 +31,7 @@ from webhooks.signature import sign
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What the answer of a lost connection had claimed comes back after a minute, and a round of upkeep.
-SECONDS = 90.0
+SECONDS = 150.0
 
 
 class Parts:
