@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group, User
 from automations.models import Automation
 from chatautodm.groups import grant
 from tests.automations.rows import account, automation, delivery, event
-from tests.people import api_key, person
+from tests.people import api_key, make_groups, person
 from tests.queueops.letters import dead
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis")]
@@ -23,7 +23,7 @@ LETTERS = "/admin/queueops/deadletter/"
 @pytest.fixture
 def member():
     """A member of staff in one of the groups, as `migrate` makes them."""
-    GROUPS.make_groups(apps, None)
+    make_groups()
 
     def member(group: str) -> User:
         user = User.objects.create_user(group, is_staff=True)

@@ -91,22 +91,22 @@ class World:
             b"zset": lambda key: self.redis.zrange(key, 0, -1, withscores=True),
             b"stream": self.redis.xrange,
         }
-        keys: Any = self.redis.keys()
-        return {key: read[self.redis.type(key)](key) for key in keys if not key.startswith(PASSING)}
+        redis: Any = self.redis
+        return {key: read[redis.type(key)](key) for key in redis.scan_iter() if not key.startswith(PASSING)}
 
     @contextmanager
     def undone(self) -> Iterator[None]:
         """What happens in it has not happened."""
-        keys: Any = self.redis.keys()
+        redis: Any = self.redis
         # Bytes to put back, not to compare: of the same hash they are not always the same.
-        kept, savepoint = {key: self.redis.dump(key) for key in keys}, transaction.savepoint()
+        kept, savepoint = {key: redis.dump(key) for key in redis.scan_iter()}, transaction.savepoint()
         try:
             yield
         finally:
             transaction.savepoint_rollback(savepoint)
-            self.redis.flushall()
+            redis.flushall()
             for key, value in kept.items():
-                self.redis.restore(key, 0, value)
+                redis.restore(key, 0, value)
 
 
 @pytest.fixture

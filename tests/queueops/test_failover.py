@@ -79,7 +79,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_master_is_killed(servers
     acknowledged = run(through_a_failover())
 
     there = {key.decode() for key in connections.client().lrange("rq:queue:low", 0, -1)}
-    assert len(acknowledged) > 200
+    assert len(acknowledged) > 180  # each of the 20 may have had one under way
     assert acknowledged - there == set()
 
 
