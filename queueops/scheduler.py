@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -37,15 +38,19 @@ class LaneScheduler(RQScheduler):
             self._process.join(timeout=TELL_SECONDS)
 
     def work(self) -> None:
-        """RQ's own ends at the first error of Redis, and its locks keep every other from the lanes for a minute."""
+        """Until it is told to stop, or its worker is gone, which RQ's own does not notice.
+
+        RQ's own ends at the first error of Redis, and its locks keep every other from the lanes for a minute.
+        """
         self._install_signal_handlers()
-        while not self._stop_requested:
+        while not self._stop_requested and os.getppid() == self._worker_pid:
             try:
                 self._turn()
             except (RedisError, OSError) as error:
                 self.log.warning("action=scheduler_waits error=%s", error)
             time.sleep(self.interval)
-        self.stop()
+        with contextlib.suppress(RedisError, OSError):  # then its locks end by themselves
+            self.stop()
 
     def _turn(self) -> None:
         self.register_birth()
@@ -58,9 +63,3 @@ class LaneScheduler(RQScheduler):
         """In the new process: signals that reach it must not wake the worker's loop, whose pipe it inherits."""
         signal.set_wakeup_fd(-1)
         super()._install_signal_handlers()
-
-    def heartbeat(self) -> None:
-        """Called once a second. RQ's own goes on for ever, locks and all, when its worker was killed."""
-        if os.getppid() != self._worker_pid:
-            self.request_stop()
-        super().heartbeat()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from queueops.slots import Room, Slots
 from queueops.understudy import Understudy
 from tests.product.stack import database_url
 from tests.queueops import jobs_for_tests, outages
+from tests.queueops.test_recovery import children
 from tests.queueops.test_tiers import job
 
 pytestmark = pytest.mark.usefixtures("threads")
@@ -104,6 +106,24 @@ def test_a_worker_that_starts_while_redis_is_away_stands_in_until_it_is_back(val
     finally:
         worker.kill()
         worker.wait()
+
+
+def test_nothing_is_left_of_a_worker_that_is_killed_while_redis_is_away(valkey, worker):
+    outages.until(lambda: valkey.client.smembers("rq:workers"), "the worker's birth")
+    outages.until(lambda: children(worker.pid), "its scheduler's process")
+    left = children(worker.pid)
+
+    valkey.kill()
+    worker.kill()
+    worker.wait()
+
+    outages.until(lambda: not any(map(is_running, left)), "the end of its scheduler")
+
+
+def is_running(pid: int) -> bool:
+    """A process that has ended, and whose end nobody has taken note of yet, has no command line."""
+    line = Path(f"/proc/{pid}/cmdline")
+    return line.exists() and bool(line.read_bytes())
 
 
 def test_a_worker_told_to_stop_while_it_stands_in_ends_in_order(valkey, run):
