@@ -16,13 +16,13 @@ from uuid import UUID
 from django.utils import timezone
 
 from automations import events, planning, turns
-from automations.history import first_id_of
 from automations.looks import shown
 from automations.matching import Decision
 from automations.models import Automation, Event
 from automations.rehearsal import KINDS, in_words, rules_with
 from automations.replies import Call, Refused
 from automations.turns import Limit
+from queueops.keys import first_id_of
 from queueops.privacy import masked
 
 DAYS = (1, 7, 30)

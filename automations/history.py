@@ -20,8 +20,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from automations.models import Delivery, Event
 from automations.windows import PRIVATE_REPLY_WINDOW
-from queueops.keys import first_id_of as first_id_of
-from queueops.keys import time_of
+from queueops.keys import first_id_of, time_of
 from queueops.models import DeadLetter
 
 BATCH = 1000

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
 from automations.models import Account, Event
+from queueops.keys import first_id_of
 
 HOURS = 3
 WEEKS = 4
@@ -32,11 +32,6 @@ class Silent:
     name: str
 
 
-def first_key(at: datetime) -> UUID:
-    """The lowest key that a row made at this instant can have (RFC 9562, version 7: 48 bits of milliseconds first)."""
-    return UUID(int=int(at.timestamp() * 1000) << 80)
-
-
 def silent_accounts(now: datetime) -> Sequence[Silent]:
     """Those that are silent now and usually are not. Raises DatabaseError."""
     weeks = {f"week_{week}": _came(now - timedelta(weeks=week), BUSY_EVENTS) for week in range(1, WEEKS + 1)}
@@ -51,6 +46,6 @@ def silent_accounts(now: datetime) -> Sequence[Silent]:
 
 def _came(until: datetime, at_least: int) -> Exists:
     """Whether so many events of the account came in the HOURS before."""
-    since, until_key = first_key(until - timedelta(hours=HOURS)), first_key(until)
-    events = Event.objects.filter(account=OuterRef("instagram_id"), id__gte=since, id__lt=until_key)
+    first, last = first_id_of(until - timedelta(hours=HOURS)), first_id_of(until)
+    events = Event.objects.filter(account=OuterRef("instagram_id"), id__gte=first, id__lt=last)
     return Exists(events.order_by("id")[at_least - 1 : at_least])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,11 +18,11 @@ from redis.exceptions import RedisError
 from automations import access, addresses
 from automations.addresses import Asked
 from automations.events import EVENT_TYPES
-from automations.history import first_id_of
 from automations.models import Account, Contact, Event
 from queueops import connections, ledger, whereabouts
 from queueops.embedded import EmbeddedValkeyError
 from queueops.jobs import Lane
+from queueops.keys import ROW_COMES_WITHIN, first_id_of
 from queueops.models import DeadLetter, FallbackJob
 from queueops.taking import KEPT_KEY
 from queueops.whereabouts import Whereabouts
@@ -32,8 +32,6 @@ MOST_NAMED = 50
 # For each of these, nine kinds: some thousand look-ups in Redis, in one round trip.
 MOST_ACCOUNTS = 500
 KEY_CHARACTERS = 64
-# An event's row is made when a worker takes it up; one that waited longer is found without a time.
-ROW_COMES_WITHIN = timedelta(days=1)
 
 AWAY = "Redis cannot be reached, so it is not known."
 

@@ -26,7 +26,7 @@ from queueops import api_token_admin as api_token_admin
 from queueops import audit_admin as audit_admin
 from queueops import causes_admin as causes_admin
 from queueops import console_admin as console_admin
-from queueops import deadletters, list_filters, operations, operators, privacy, visibility
+from queueops import deadletters, list_filters, operations, operators, privacy, selections, visibility
 from queueops import operations_admin as operations_admin
 from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
@@ -138,9 +138,7 @@ class DeadLetterAdmin(AuditedAdmin, ReadOnlyAdmin):
         return letters.defer("traceback", "payload") if is_list and request.method == "GET" else letters
 
     def text_condition(self, request: HttpRequest, word: str) -> Q:
-        """In errors, parts of ids, and what people wrote; in each only for those who are shown it."""
-        shown = Q(source_id__icontains=word) | privacy.errors_with(request.user, word)
-        return shown | Q(payload__args__0__text__icontains=word) if privacy.may_see_text(request.user) else shown
+        return selections.with_word(request.user, word)
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return self.list_display if self.has_retry_permission(request) else self.list_display[:-1]

@@ -42,9 +42,14 @@ class Bounds:
 
 def newest(rows: QuerySet[Any]) -> Q:
     """The condition that leaves the newest LOOKED_AT of them."""
-    # Read from an index alone.
-    oldest = list(rows.order_by("-pk").values_list("pk", flat=True)[LOOKED_AT - 1 : LOOKED_AT])
-    return Q(pk__gte=oldest[0]) if oldest else Q()
+    oldest = _oldest_of_newest(rows)
+    return Q() if oldest is None else Q(pk__gte=oldest)
+
+
+def _oldest_of_newest(rows: QuerySet[Any]) -> Any:
+    """The key of the last of the newest LOOKED_AT; None when there are no others. Read from an index alone."""
+    keys = list(rows.order_by("-pk").values_list("pk", flat=True)[LOOKED_AT - 1 : LOOKED_AT + 1])
+    return keys[0] if len(keys) > 1 else None
 
 
 class BoundedChangeList(ChangeList):
@@ -88,13 +93,11 @@ class BoundedChangeList(ChangeList):
         base = self.root_queryset.filter(*([known] if known is not None else []))
         for bound in ({"pk__lt": before} if before is not None else {}, *self._periods()):
             base = base.filter(**bound)
-        # Read from an index alone.
-        floor = base.order_by("-pk").values_list("pk", flat=True)[LOOKED_AT - 1 : LOOKED_AT + 1]
-        oldest = list(floor)
-        if len(oldest) < 2:
+        oldest = _oldest_of_newest(base)
+        if oldest is None:
             return rows
-        self._note(LOOKED_AT, oldest[0])
-        return rows.filter(pk__gte=oldest[0])
+        self._note(LOOKED_AT, oldest)
+        return rows.filter(pk__gte=oldest)
 
     def _is_answered_by_an_index(self, known: Q | None) -> bool:
         """Whether all that narrows the list is one value each of columns that are together in an index."""

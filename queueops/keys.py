@@ -9,6 +9,9 @@ from uuid_utils import compat, uuid7
 
 # So much may the clocks of two machines differ: of the one that stamps a row, and the one that makes its key.
 CLOCKS_DIFFER_BY = timedelta(minutes=5)
+# A row is made when its event is taken up, and its key tells when: so long after the event came, at the most, if its
+# time is to find it.
+ROW_COMES_WITHIN = timedelta(days=1)
 
 
 def new_id() -> uuid.UUID:

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from django.http import QueryDict
 from django.utils import timezone
-from django.utils.text import smart_split, unescape_string_literal
 
+from queueops import searching
 from queueops.models import DeadLetter
 from queueops.selections import Selection
 
@@ -39,7 +39,7 @@ def selection(query: QueryDict) -> Selection | None:
         if name is None or (name == "status" and DeadLetter.Status.DEAD not in values):
             return None
         if name == "q":
-            filters[name] = _words(values[-1])
+            filters[name] = searching.words(values[-1])
         elif name != "status":
             filters[name] = values
     return Selection(filters)
@@ -51,15 +51,6 @@ def _name(parameter: str) -> str | None:
     if lookup not in ("", "exact"):
         return None
     return column if column in ("q", "status") else NAMES.get(column)
-
-
-def _words(text: str) -> list[str]:
-    """As the admin's search takes a text apart."""
-    words = []
-    for bit in smart_split(text):
-        is_quoted = bit.startswith(('"', "'")) and bit[0] == bit[-1]
-        words.append(unescape_string_literal(bit) if is_quoted else bit)
-    return words
 
 
 def _period(query: QueryDict) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import reduce
 from typing import Any
 
@@ -19,13 +19,10 @@ from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RangeDateTimeF
 
 from queueops import privacy, searching
 from queueops.bounded import BoundedChangeList
-from queueops.keys import CLOCKS_DIFFER_BY, first_id_of
+from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of
 from queueops.templatetags.queue_console import pretty_json
 
 MOST_COUNTED = 10_000
-# A row is made when its event is taken up, and its key tells when: so long after the event came, at the most, if its
-# time is to find it.
-ROW_COMES_WITHIN = timedelta(days=1)
 
 
 def one_line(text: str) -> str:

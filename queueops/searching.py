@@ -36,8 +36,12 @@ def cleaned(text: str) -> str:
 
 def by_words(term: str, of_word: Callable[[str], Q]) -> Q:
     """Every word (or "some words" in quotes) has to occur somewhere."""
-    words = [_unquoted(bit) for bit in smart_split(term)][:MOST_WORDS]
-    return reduce(operator.and_, (of_word(word) for word in words if word), Q())
+    return reduce(operator.and_, map(of_word, words(term)[:MOST_WORDS]), Q())
+
+
+def words(text: str) -> list[str]:
+    """The words of what somebody looks for; "some words" in quotes are one."""
+    return [word for bit in smart_split(text) if (word := _unquoted(bit))]
 
 
 def _unquoted(bit: str) -> str:

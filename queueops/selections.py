@@ -77,19 +77,22 @@ def left_out(include: frozenset[str], now: datetime) -> dict[str, Q]:
         PROBABLY_SENT: Q(cause_verdict="probably_sent"),
         REFUSED: Q(cause_verdict="reject"),
     }
-    # A letter without an end has no such reason: NULL <= now is neither true nor false, and so neither is its contrary.
-    open_still = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
     wanted = {name: reason for name, reason in reasons.items() if name not in include}
     if EXPIRED not in wanted:
         return wanted
-    return {name: reason if name == EXPIRED else reason & open_still for name, reason in wanted.items()}
+    return {name: reason if name == EXPIRED else reason & _is_open(now) for name, reason in wanted.items()}
 
 
 def may_go(include: frozenset[str], now: datetime) -> Q:
     """The others."""
-    condition = Q() if EXPIRED in include else Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+    condition = Q() if EXPIRED in include else _is_open(now)
     refused = {PROBABLY_SENT, REFUSED} - include
     return condition & ~Q(cause_verdict__in=sorted(refused)) if refused else condition
+
+
+def _is_open(now: datetime) -> Q:
+    # A letter without an end never closes: NULL <= now is neither true nor false, and so neither is its contrary.
+    return Q(expires_at__isnull=True) | Q(expires_at__gt=now)
 
 
 def _listed(value: Any) -> Sequence[Any]:
@@ -114,20 +117,30 @@ def _any(one: Callable[[str], Q]) -> Callable[[Values], Q]:
     return condition
 
 
-def _by_cause(cause: str) -> Q:
+def is_code(cause: str) -> bool:
+    """Whether a cause is named by Meta's code."""
     # Nine digits always fit the column; a longer number is no code of Meta's.
-    if cause.isascii() and cause.isdecimal() and len(cause) <= 9:
+    return cause.isascii() and cause.isdecimal() and len(cause) <= 9
+
+
+def by_cause(cause: str) -> Q:
+    """Meta's code, our verdict, or a part of the title."""
+    if is_code(cause):
         return Q(cause_code=int(cause))
     return Q(cause_verdict=cause) | Q(cause_title__icontains=cause)
 
 
 def _by_text(user: Any, text: str) -> Q:
-    """As the console's search finds a word: in ids and errors, and in what people wrote for those who may see it."""
-    exactly = Q(account=text) | Q(person=text) | Q(event=text)
-    found = exactly | Q(source_id__icontains=text)
+    """As the console's search finds a word: whole ids, and what it occurs in."""
+    return Q(account=text) | Q(person=text) | Q(event=text) | with_word(user, text)
+
+
+def with_word(user: Any, word: str) -> Q:
+    """In errors, parts of ids, and what people wrote; in each only for those who are shown it. user: None sees all."""
+    in_ids = Q(source_id__icontains=word)
     if user is None or privacy.may_see_text(user):
-        return found | Q(error__icontains=text) | Q(payload__args__0__text__icontains=text)
-    return found | privacy.errors_with(user, text)
+        return in_ids | Q(error__icontains=word) | Q(payload__args__0__text__icontains=word)
+    return in_ids | privacy.errors_with(user, word)
 
 
 def _at_least(values: Values) -> Q:
@@ -155,7 +168,7 @@ CONDITIONS: dict[str, Callable[[Values], Q]] = {
     "lane": _one_of("lane"),
     "kind": _one_of("kind"),
     "account": _one_of("account"),
-    "cause": _any(_by_cause),
+    "cause": _any(by_cause),
     "code": _code,
     "verdict": _one_of("cause_verdict"),
     "fingerprint": _one_of("fingerprint"),

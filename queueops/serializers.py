@@ -13,7 +13,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, extend_schema_field
 from rest_framework import serializers
 
-from queueops import bounded, privacy, searching
+from queueops import bounded, privacy, searching, selections
 from queueops.audit import REASON_CHARACTERS
 from queueops.jobs import Lane
 from queueops.keys import CLOCKS_DIFFER_BY, first_id_of
@@ -235,7 +235,7 @@ class DeadLetterFilters(serializers.Serializer[Any]):
         filters = self.filters
         condition = Q()
         if (cause := filters.pop("cause", None)) is not None:
-            condition &= _by_cause(cause)
+            condition &= selections.by_cause(cause)
         if (text := filters.pop("q", None)) is not None:
             known = searching.known_by(letters, WHOLE, text)
             self.reads_texts = known is None
@@ -261,7 +261,7 @@ class DeadLetterQuery(DeadLetterFilters):
     def apply(self, letters: DeadLetterQuerySet, user: Any) -> DeadLetterQuerySet:
         """As above; parts of texts are looked for among the newest only (docs/adr/0035-searching-a-million-rows.md)."""
         found = super().apply(letters, user)
-        reads_titles = not _is_code(self.filters.get("cause", "0"))
+        reads_titles = not selections.is_code(self.filters.get("cause", "0"))
         return found.filter(bounded.newest(letters)) if reads_titles or self.reads_texts else found
 
 
@@ -282,17 +282,6 @@ class OnlyKnownNames(OpenApiSerializerExtension):  # type: ignore[no-untyped-cal
         mapped: Any = auto_schema._map_serializer  # untyped
         schema: dict[str, Any] = mapped(self.target, direction, bypass_extensions=True)
         return {**schema, "additionalProperties": False}
-
-
-def _is_code(cause: str) -> bool:
-    # Nine digits always fit the column; a longer number is no code of Meta's.
-    return cause.isascii() and cause.isdecimal() and len(cause) <= 9
-
-
-def _by_cause(cause: str) -> Q:
-    if _is_code(cause):
-        return Q(cause_code=int(cause))
-    return Q(cause_verdict=cause) | Q(cause_title__icontains=cause)
 
 
 def _by_text(text: str, user: Any) -> Q:

@@ -94,8 +94,8 @@ if total > taken then call('HINCRBY', 'cad:ledger', 'duplicate', total - taken) 
 if ignored > 0 then call('HINCRBY', 'cad:ledger', 'ignored', ignored) end
 if deferred > 0 then call('HINCRBY', 'cad:ledger', 'deferred', deferred) end
 -- What came into which lane, beside the minute's other counts (`queueops.metrics`).
+local minute = taken > 0 and 'cad:minute:' .. math.floor(call('TIME')[1] / 60)
 for lane, n in pairs(arrived) do
-  local minute = 'cad:minute:' .. math.floor(call('TIME')[1] / 60)
   if call('HINCRBY', minute, 'n:arrived:' .. lane, n) == n then call('EXPIRE', minute, 7200) end
 end
 return table.concat(answers)

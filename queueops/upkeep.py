@@ -7,6 +7,7 @@ import contextlib
 import logging
 import resource
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,31 +134,36 @@ class Upkeep:
 
     async def inspections(self) -> None:
         """Look whether every job is where it says it is, a part each time; one worker at a time does."""
-        while True:
-            await asyncio.sleep(INSPECT_SECONDS)
-            try:
-                await database.run(inspection.turn, connections.client(), self._worker.name)
-            except (RedisError, OSError, DatabaseError, InterfaceError) as error:
-                logger.warning("action=inspection_failed worker=%s error=%s", self._worker.name, error)
+        await self._repeat(
+            "inspection",
+            lambda: INSPECT_SECONDS,
+            lambda: database.run(inspection.turn, connections.client(), self._worker.name),
+        )
 
     async def rollups(self) -> None:
         """Soon after each minute's end have it kept in the database; whichever worker is the first does."""
-        while True:
-            await asyncio.sleep(rollups.seconds_to_next(time.time()))
-            try:
-                await database.run(rollups.keep, connections.client(), time.time())
-            except (RedisError, OSError, DatabaseError, InterfaceError) as error:
-                logger.warning("action=rollup_failed worker=%s error=%s", self._worker.name, error)
+        await self._repeat(
+            "rollup",
+            lambda: rollups.seconds_to_next(time.time()),
+            lambda: database.run(rollups.keep, connections.client(), time.time()),
+        )
 
     async def operations(self) -> None:
         """Go on with what operators ordered for many dead letters, a slice at a time."""
+        await self._repeat("operations", lambda: OPERATIONS_SECONDS, self._carry_out)
+
+    async def _carry_out(self) -> None:
+        while await database.run(slices.turn):
+            pass  # one that is due again only later is none
+
+    async def _repeat(self, name: str, pause: Callable[[], float], step: Callable[[], Awaitable[object]]) -> None:
+        """The step after each pause (s), for ever; what Redis or the database being away does to it is said."""
         while True:
-            await asyncio.sleep(OPERATIONS_SECONDS)
+            await asyncio.sleep(pause())
             try:
-                while await database.run(slices.turn):
-                    pass  # one that is due again only later is none
-            except (DatabaseError, InterfaceError) as error:
-                logger.warning("action=operations_failed worker=%s error=%s", self._worker.name, error)
+                await step()
+            except (RedisError, OSError, DatabaseError, InterfaceError) as error:
+                logger.warning("action=%s_failed worker=%s error=%s", name, self._worker.name, error)
 
     async def alerts(self) -> None:
         """Look for what is wrong, and tell whoever is to know; one process at a time does."""

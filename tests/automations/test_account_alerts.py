@@ -12,6 +12,7 @@ from automations import account_alerts, silence
 from automations.models import Event
 from queueops import stats
 from queueops.alerts import Look
+from queueops.keys import first_id_of
 from tests.automations.rows import ACCOUNT, account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis")]
@@ -33,7 +34,7 @@ def came(now):
         step = timedelta(hours=silence.HOURS) / (n + 1)
         Event.objects.bulk_create(
             Event(
-                id=UUID(int=silence.first_key(until - step * (i + 1)).int + int(of)),
+                id=UUID(int=first_id_of(until - step * (i + 1)).int + int(of)),
                 **{"key": f"{of}-{weeks}-{i}", "receipt": "r", "kind": "comment", "lane": "low", "account": of},
                 **{"source_id": "c", "payload": {}, "received_at": until},
             )

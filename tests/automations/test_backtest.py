@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from automations import backtest
 from automations.events import Comment
-from automations.history import first_id_of
 from automations.models import Automation, Delivery, Event
+from queueops.keys import first_id_of
 from queueops.models import AuditEntry
 from tests.automations.rows import ACCOUNT, REPLY, account, automation
 from tests.automations.rows import event as row

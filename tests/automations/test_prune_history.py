@@ -16,6 +16,7 @@ from automations import history
 from automations.models import Delivery, Event
 from queueops import audit
 from queueops.audit import COMMAND, Act, By
+from queueops.keys import first_id_of
 from queueops.models import AuditEntry, DeadLetter
 from tests.automations.rows import delivery, event
 from tests.queueops.letters import row as letter
@@ -35,13 +36,13 @@ def aged(key, days, **fields):
     """An event that came in and was over so many days ago; keys of the same days differ by milliseconds."""
     at = timezone.now() - timedelta(days=days, milliseconds=sum(key.encode()))
     over = fields.get("outcome", "no_match") in Event.FINAL
-    return event(key, id=history.first_id_of(at), received_at=at, **{"finished_at": at if over else None, **fields})
+    return event(key, id=first_id_of(at), received_at=at, **{"finished_at": at if over else None, **fields})
 
 
 def aged_letter(key, days, **fields):
     at = timezone.now() - timedelta(days=days)
     handled = fields.get("status", "dead") != "dead"
-    return letter(key, id=history.first_id_of(at), created_at=at, handled_at=at if handled else None, **fields)
+    return letter(key, id=first_id_of(at), created_at=at, handled_at=at if handled else None, **fields)
 
 
 def left():

@@ -10,13 +10,13 @@ from django.contrib.auth.models import User
 from automations import addresses, demo, why
 from automations.addresses import Asked
 from automations.events import Comment
-from automations.history import first_id_of
 from automations.models import Account, Contact
 from automations.people import contact_id
 from automations.task_paths import PROCESS_EVENT
 from automations.why import Period, Seen
 from queueops import connections, dispatch, taking
 from queueops.jobs import Batch, Job, Lane
+from queueops.keys import first_id_of
 from queueops.models import FallbackJob
 from tests.automations.rows import ACCOUNT, account, event
 from tests.people import person

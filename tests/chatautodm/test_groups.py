@@ -6,10 +6,11 @@ from importlib import import_module
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group
 
 from automations.models import Automation
 from chatautodm.groups import grant
+from tests import people
 from tests.automations.rows import account, automation, delivery, event
 from tests.people import api_key, make_groups, person
 from tests.queueops.letters import dead
@@ -24,13 +25,7 @@ LETTERS = "/admin/queueops/deadletter/"
 def member():
     """A member of staff in one of the groups, as `migrate` makes them."""
     make_groups()
-
-    def member(group: str) -> User:
-        user = User.objects.create_user(group, is_staff=True)
-        user.groups.add(Group.objects.get(name=group))
-        return user
-
-    return member
+    return people.member
 
 
 def everything():

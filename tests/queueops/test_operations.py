@@ -440,15 +440,21 @@ def test_nobody_has_to_wait_for_the_canary(by_cause, ada):
     assert state(by_cause) == ("done", 8)
 
 
-def test_it_halts_later_when_more_than_a_tenth_dies_again(ada, redis, monkeypatch):
+def after_a_slice_of_20(redis, monkeypatch, ada, *, well: int) -> Operation:
+    """A retry of 30 whose first 20 have ended: so many well, the others dead again."""
     monkeypatch.setattr(slices, "LETTERS_A_SLICE", 20)
     for n in range(30):
         named(dead(f"e{n:02}"))
     operation = operations.start("retry", {}, ada, canary=0)
     slices.turn()
-    finish(redis, *(f"e{n:02}" for n in range(17)))
-    for n in range(17, 20):
+    finish(redis, *(f"e{n:02}" for n in range(well)))
+    for n in range(well, 20):
         die_again(redis, f"e{n}")
+    return operation
+
+
+def test_it_halts_later_when_more_than_a_tenth_dies_again(ada, redis, monkeypatch):
+    operation = after_a_slice_of_20(redis, monkeypatch, ada, well=17)
 
     carry_out()
 
@@ -457,14 +463,7 @@ def test_it_halts_later_when_more_than_a_tenth_dies_again(ada, redis, monkeypatc
 
 
 def test_a_few_that_die_again_are_let_pass(ada, redis, monkeypatch):
-    monkeypatch.setattr(slices, "LETTERS_A_SLICE", 20)
-    for n in range(30):
-        named(dead(f"e{n:02}"))
-    operation = operations.start("retry", {}, ada, canary=0)
-    slices.turn()
-    finish(redis, *(f"e{n:02}" for n in range(18)))
-    for n in range(18, 20):
-        die_again(redis, f"e{n}")
+    operation = after_a_slice_of_20(redis, monkeypatch, ada, well=18)
 
     carry_out()
 
