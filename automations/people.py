@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from uuid_utils import compat
 
 from automations.events import Event
 from automations.models import Contact, Conversation
@@ -19,7 +20,7 @@ USERNAME_CHARACTERS = 64
 
 def contact_id(account_id: str, person: str) -> uuid.UUID:
     """A contact's key, made of what is unique about it: it can be written without being read first."""
-    return uuid.uuid5(NAMESPACE, f"{account_id}:{person}")
+    return compat.uuid5(NAMESPACE, f"{account_id}:{person}")
 
 
 def rows(notes: Iterable[tuple[str, Event, datetime]]) -> list[dict[str, Any]]:

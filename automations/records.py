@@ -26,47 +26,51 @@ from queueops import database
 from queueops.jobs import Failure, Verb
 
 
-def start(items: Sequence[Start]) -> Sequence[Started | Exception]:
+async def start(items: Sequence[Start]) -> Sequence[Started | Exception]:
     """Open the events' rows with their first deliveries, and keep the conversations up to date; in one transaction.
 
-    On PostgreSQL this is one statement, and events that have a row already follow in a second transaction.
+    On PostgreSQL this is one statement, and events that have a row already follow in a second transaction. What the
+    statement cannot write the ORM writes, each event alone if need be.
     """
     if connection.vendor != "postgresql":
-        return rows_by_orm.start(items)
-    events_rows = [entries.event_row(item) for item in items]
-    opened, latest = rows_by_sql.start(
-        entries.people_rows(items),
-        events_rows,
-        [begun_row(new) for new in entries.first_deliveries(items, events_rows)],
-    )
+        return await database.write_in_thread(rows_by_orm.start, items)
+    try:
+        events_rows = [entries.event_row(item) for item in items]
+        begun = [begun_row(new) for new in entries.first_deliveries(items, events_rows)]
+        opened, latest = await rows_by_sql.start(entries.people_rows(items), events_rows, begun)
+    except database.ERRORS:
+        return await database.write_in_thread(rows_by_orm.start, items)
     known = [item for item, row in zip(items, events_rows, strict=True) if row["id"] not in opened]
-    later = iter(database.write_all(partial(rows_by_orm.go_on, latest), known) if known else ())
+    later = iter(await database.write_in_thread(partial(rows_by_orm.go_on, latest), known) if known else ())
     return [
         entries.started(item, row["id"], opened[row["id"]], latest) if row["id"] in opened else next(later)
         for item, row in zip(items, events_rows, strict=True)
     ]
 
 
-def advance(items: Sequence[Advance]) -> Sequence[bool | Exception]:
+async def advance(items: Sequence[Advance]) -> Sequence[bool | Exception]:
     """Write the moves down, in one transaction; for each whether its delivery may be sent (another run may have it).
 
     On PostgreSQL that is one statement for events that are new. Those of a later attempt follow in a second
     transaction, and so do deliveries that could not be written because there are such already.
     """
     if connection.vendor != "postgresql":
-        return rows_by_orm.advance(items)
-    is_over = iter(_advance_at_once([item for item in items if item.is_new]))
+        return await database.write_in_thread(rows_by_orm.advance, items)
+    try:
+        is_over = iter(await _advance_at_once([item for item in items if item.is_new]))
+    except database.ERRORS:
+        return await database.write_in_thread(rows_by_orm.advance, items)
     left = {n: _left(item) for n, item in enumerate(items) if not item.is_new or not next(is_over)}
-    later = iter(database.write_all(rows_by_orm.advance, list(left.values())) if left else ())
+    later = iter(await database.write_in_thread(rows_by_orm.advance, list(left.values())) if left else ())
     return [next(later) if n in left else True for n in range(len(items))]
 
 
-def _advance_at_once(items: Sequence[Advance]) -> list[bool]:
+async def _advance_at_once(items: Sequence[Advance]) -> list[bool]:
     """For each whether all of it is written."""
     if not items:
         return []
     begun = [begun_row(new) for new in entries.new_deliveries(items)]
-    written = rows_by_sql.advance(
+    written = await rows_by_sql.advance(
         ended=[ended_row(ended) for ended in entries.ended_deliveries(items)],
         closed=[
             {"id": item.event_id, "outcome": item.outcome, "reason": item.reason[:300], "finished_at": timezone.now()}

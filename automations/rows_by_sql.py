@@ -90,21 +90,21 @@ SELECT id FROM begun
 """  # noqa: S608
 
 
-def start(
+async def start(
     people: Sequence[Row], events: Sequence[Row], deliveries: Sequence[Row]
 ) -> tuple[dict[UUID, bool], dict[UUID, datetime | None]]:
     """Write the rows where there are none yet, in one transaction.
 
     Answers the events that had no row, with whether their delivery was written; and when each person last wrote.
     """
-    answers = prepared.execute(START, [_json(people), _json(events), _json(deliveries)])
+    answers = await prepared.execute(START, [_json(people), _json(events), _json(deliveries)])
     opened = {key: is_begun for key, is_begun, _ in answers if is_begun is not None}
     return opened, {key: latest for key, is_begun, latest in answers if is_begun is None}
 
 
-def advance(ended: Sequence[Row], closed: Sequence[Row], begun: Sequence[Row]) -> set[UUID]:
+async def advance(ended: Sequence[Row], closed: Sequence[Row], begun: Sequence[Row]) -> set[UUID]:
     """Write how deliveries and events ended, and new deliveries, in one transaction; the keys of new ones written."""
-    return {key for (key,) in prepared.execute(ADVANCE, [_json(ended), _json(closed), _json(begun)])}
+    return {key for (key,) in await prepared.execute(ADVANCE, [_json(ended), _json(closed), _json(begun)])}
 
 
 def _json(rows: Sequence[Row]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import time
 import zlib
@@ -13,7 +12,6 @@ from typing import Any
 import orjson
 from django.conf import settings
 from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import NoScriptError
 from rq.worker import WorkerStatus
 
 from queueops import moves
@@ -21,11 +19,17 @@ from queueops.keys import new_id
 from queueops.recovery import VOUCH_SECONDS
 from queueops.rq_jobs import rq_now
 from queueops.runner import Claimed, Settled
+from queueops.wire import Line, Script
 
 logger = logging.getLogger(__name__)
 
 # Keeps one script at some 10 ms, and what it hands to one command below Lua's limit of some 8,000 values.
 JOBS_AN_EXCHANGE = 1000
+# A Redis that has not answered by then is away: what waits in the database is worked on meanwhile. What a claim took
+# whose answer never came goes back to its lane when nobody vouches for it (`recovery`).
+ANSWER_SECONDS = 5.0
+
+EXCHANGE, BEAT, VOUCH = (Script.of(text) for text in (moves.EXCHANGE, moves.BEAT, moves.VOUCH))
 
 
 class Claims:
@@ -36,7 +40,7 @@ class Claims:
     """
 
     def __init__(self, redis: AsyncRedis, worker: str, lanes: Sequence[str]) -> None:
-        self._redis = redis
+        self._line = Line(redis, ANSWER_SECONDS)
         self._worker = worker
         self._lanes = lanes
         self._execution_prefix = new_id().hex
@@ -56,7 +60,7 @@ class Claims:
         quiet: nothing else of this worker is in flight. After an error all of it may be done once more: settling again
         does nothing to a job that is no longer this execution's. Exchanges may overlap.
         """
-        lost, closed, rows = await self._call(moves.EXCHANGE, self._arguments(ended, free, quiet))
+        lost, closed, rows = await self._line.run(EXCHANGE, *self._arguments(ended, free, quiet))
         if lost:
             logger.warning("action=executions_lost worker=%s n=%d", self._worker, lost)
         self.closed = frozenset(map(bytes.decode, closed))
@@ -95,7 +99,7 @@ class Claims:
     async def beat(self, state: Mapping[str, Any], ttl: int) -> None:
         """Say that the worker lives, and what its hash is to say of it for so many seconds. Raises RedisError."""
         fields = [value for field in state.items() for value in field]
-        await self._call(moves.BEAT, [self._worker, ttl, *fields])
+        await self._line.run(BEAT, self._worker, ttl, *fields)
 
     async def vouch(self, jobs: Collection[Claimed]) -> None:
         """Say that these are still running. Raises RedisError."""
@@ -106,19 +110,7 @@ class Claims:
         for job in jobs:
             job.vouched = True
             arguments += (job.lane, job.id, job.execution, f"{job.claimed_at:.3f}")
-        await self._call(moves.VOUCH, arguments)
-
-    async def _call(self, script: str, arguments: list[Any]) -> Any:
-        try:
-            return await self._redis.evalsha(_SHA[script], 0, *arguments)
-        except NoScriptError:  # the first time, or the server was restarted
-            return await self._redis.eval(script, 0, *arguments)
-
-
-_SHA = {
-    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-    for script in (moves.EXCHANGE, moves.BEAT, moves.VOUCH)
-}
+        await self._line.run(VOUCH, *arguments)
 
 
 def _state(claimed: bool, quiet: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
@@ -25,7 +25,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Write = Callable[[Sequence[Item]], Sequence[Result | Exception]]
+Results = Sequence[Result | Exception]
+Write = Callable[[Sequence[Item]], Results[Result]]
+
+# What an item or the connection may be to blame for.
+ERRORS = (DatabaseError, InterfaceError, ValueError, TypeError)
 
 THREADS = 4
 ITEMS_A_BATCH = 200
@@ -77,7 +81,12 @@ async def run(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     return await asyncio.get_running_loop().run_in_executor(pool(), copy_context().run, call)
 
 
-def write_all(write: Write[Item, Result], items: Sequence[Item]) -> Sequence[Result | Exception]:
+async def write_in_thread(write: Write[Item, Result], items: Sequence[Item]) -> Results[Result]:
+    """`write_all` in one of the database threads."""
+    return await run(write_all, write, items)
+
+
+def write_all(write: Write[Item, Result], items: Sequence[Item]) -> Results[Result]:
     """Write the items together or, when that fails, each alone; what an item's own write raised is its result.
 
     So one poison item costs its neighbours nothing but time. `write` gets a list and answers one of the same length.
@@ -86,7 +95,7 @@ def write_all(write: Write[Item, Result], items: Sequence[Item]) -> Sequence[Res
     """
     try:
         return write(items)
-    except (DatabaseError, InterfaceError, ValueError, TypeError) as error:
+    except ERRORS as error:
         may_differ = len(items) > 1 or isinstance(error, (OperationalError, InterfaceError))
         if not may_differ or not _is_there():
             return [error] * len(items)
@@ -96,7 +105,7 @@ def write_all(write: Write[Item, Result], items: Sequence[Item]) -> Sequence[Res
 def _write_alone(write: Write[Item, Result], item: Item) -> Result | Exception:
     try:
         return write([item])[0]
-    except (DatabaseError, InterfaceError, ValueError, TypeError) as error:
+    except ERRORS as error:
         return error
 
 
@@ -119,12 +128,12 @@ def _is_there() -> bool:
 _writers: PerLoop[dict[Any, Gathered[Any, Any]]] = PerLoop(dict)
 
 
-def writer(write: Write[Item, Result]) -> Gathered[Item, Result]:
-    """The running loop's own for this function: writes the items of concurrent jobs together (see `write_all`).
+def writer(write: Callable[[Sequence[Item]], Awaitable[Results[Result]]]) -> Gathered[Item, Result]:
+    """The running loop's own for this function: writes the items of concurrent jobs together.
 
     An item's result is there once its transaction is committed.
     """
     writers = _writers()
     if write not in writers:
-        writers[write] = Gathered(lambda items: run(lambda: write_all(write, items)), ITEMS_A_BATCH)
+        writers[write] = Gathered(write, ITEMS_A_BATCH)
     return writers[write]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from queueops import connections, replicas
 from queueops.connections import PATIENCE_SECONDS
@@ -77,8 +77,6 @@ class GroupCommit:
 
     def _answered(self, group: list[Waiting], answer: Any) -> None:
         if isinstance(answer, RedisError):
-            if isinstance(answer, ReadOnlyError) and self._wire is not None:
-                self._wire.close()  # its master has become a replica: the next one goes to the new master
             _fail(group, answer)
             self._fail_waiting_too(answer)
         else:

@@ -3,7 +3,7 @@ worker notices a new job at once.
 
 Two exchanges may be under way, each for at most half of the slots: while Redis works on one, the loop runs the jobs of
 the other. The second goes out only when it has a quarter of the slots to settle or to fill, so that a trickle shares
-its round trips.
+its round trips; and so that it does, what has ended waits a moment for the next claim to take it along.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from queueops import outage
-from queueops.claims import JOBS_AN_EXCHANGE, Claims
+from queueops.claims import ANSWER_SECONDS, JOBS_AN_EXCHANGE, Claims
 from queueops.runner import Claimed, Settled
 from queueops.slots import Slots
+from queueops.wire import Line
 
 logger = logging.getLogger("rq.worker")
 
 AT_ONCE = 2
+SETTLE_WITHIN_SECONDS = 0.005
 AWAY_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 LISTEN_SECONDS = 5
@@ -51,6 +53,8 @@ class Exchanges:
         self._more = True  # the lanes may hold something
         self._news = 0
         self._is_away = False  # Redis did not answer the last exchange
+        self._settling: asyncio.TimerHandle | None = None  # when what has ended waits no longer
+        self._is_due = False
         self._closing = False
         self._resting = asyncio.Event()  # nothing waits, and slots are free: the listeners' time
         self._database = outage.watch()
@@ -83,6 +87,7 @@ class Exchanges:
             free = self._room.take(self._free())
             quiet = not (self._tasks or self._slots.running)
             self._asked += free
+            self._wait_no_more()
             task = asyncio.create_task(self._exchange(ended, free, quiet))
             self._tasks.add(task)
             task.add_done_callback(self._end)
@@ -93,10 +98,28 @@ class Exchanges:
 
     def _is_worth_while(self) -> bool:
         ended, free = len(self._slots.ended), self._free()
-        if not self._tasks:
-            return bool(ended or (free and self._more) or (self._is_away and not self._closing))
-        enough = max(self._room.number // 4, 1)
-        return len(self._tasks) < AT_ONCE and ended + (free if self._more else 0) >= enough
+        if not self._tasks and ((free and self._more) or (self._is_away and not self._closing)):
+            return True
+        enough = ended + (free if self._more else 0) >= max(self._room.number // 4, 1)
+        if self._tasks:
+            return enough and len(self._tasks) < AT_ONCE
+        return enough or (ended > 0 and self._is_time_to_settle())
+
+    def _is_time_to_settle(self) -> bool:
+        """Whether what has ended must not wait for a claim any longer; asked only while something has."""
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(SETTLE_WITHIN_SECONDS, self._settle_now)
+        return self._is_due or self._closing
+
+    def _settle_now(self) -> None:
+        self._is_due = True
+        self._changed.set()
+
+    def _wait_no_more(self) -> None:
+        """An exchange goes out: it takes along what has ended."""
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling, self._is_due = None, False
 
     def _free(self) -> int:
         """For how many jobs the next exchange may ask."""
@@ -159,13 +182,14 @@ class Exchanges:
         Moving a list's head onto its own head changes nothing, and blocks while the list is empty.
         """
         key = f"rq:queue:{lane}"
+        line = Line(self._redis, LISTEN_SECONDS + ANSWER_SECONDS)
         while True:
             await self._resting.wait()
             if lane in self._claims.closed:
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
             try:
-                found = await self._redis.blmove(key, key, LISTEN_SECONDS, "LEFT", "LEFT")
+                found = await line.send("BLMOVE", key, key, "LEFT", "LEFT", LISTEN_SECONDS)
             except (RedisError, OSError):
                 await asyncio.sleep(AWAY_SECONDS)
                 continue

@@ -67,11 +67,15 @@ async def keep(intake: Intake) -> Receipt:
     """Write the intake; committed when it returns. Raises Unavailable: then its outcome is unknown."""
     try:
         async with asyncio.timeout(KEEP_SECONDS):
-            return await database.writer(write).submit(intake)
+            return await database.writer(_write_together).submit(intake)
     except TimeoutError as error:
         raise Unavailable(f"the database did not answer within {KEEP_SECONDS:.0f} s") from error
     except (DatabaseError, InterfaceError) as error:
         raise Unavailable(f"the database: {error}") from error
+
+
+async def _write_together(items: Sequence[Intake]) -> database.Results[Receipt]:
+    return await database.write_in_thread(write, items)
 
 
 def write(items: Sequence[Intake]) -> list[Receipt]:

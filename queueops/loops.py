@@ -35,13 +35,18 @@ class PerLoop(Generic[T]):
             _forget_closed(self._made)
             _forget_closed(_closers)
             self._made[loop] = self._make()
-            _closers.setdefault(loop, []).append(self._end)
+            end_with_loop(self._end)
         return self._made[loop]
 
     async def _end(self) -> None:
         one = self._made.pop(asyncio.get_running_loop())
         if self._close is not None:
             await self._close(one)
+
+
+def end_with_loop(close: Callable[[], Awaitable[None]]) -> None:
+    """Have it called by `close_all` of the running loop."""
+    _closers.setdefault(asyncio.get_running_loop(), []).append(close)
 
 
 def _forget_closed(by_loop: dict[AbstractEventLoop, Any]) -> None:

@@ -1,50 +1,69 @@
-"""Our own statements on PostgreSQL, planned once for each connection and sent in one round trip."""
+"""Our own statements on PostgreSQL, sent from the event loop: planned once for each connection, one round trip each.
+
+A thread for each of them costs more than most of them do: the loop and the thread wait for each other's hold on the
+interpreter. See docs/adr/0015-the-workers-rows-in-one-statement.md.
+"""
 
 from __future__ import annotations
 
-import select
 import sys
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakSet
 
 import psycopg
 from django.db import connection
+from psycopg import sql
 
-_ready: WeakSet[psycopg.Connection[Any]] = WeakSet()
+from queueops.loops import PerLoop
+
+Line = psycopg.AsyncConnection[Any]
+
+# As Django sets up its own connections. And a plan is kept while the tables grow: one made when they were small would
+# read them whole from then on. What is left to the planner without these is one look-up in an index for each row.
+SET_UP = """
+SET TIME ZONE 'UTC';
+SET enable_seqscan = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET enable_material = off;
+"""
 
 
-def execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Run one statement, in a transaction of its own unless there is one; its rows. Raises Django's DatabaseError.
+async def _close(lines: dict[str, Line]) -> None:
+    for line in lines.values():
+        await line.close()
 
-    Only on Django's connection to PostgreSQL. The statement must find its rows by indexes, and few.
+
+# A connection of its own for each statement: its callers gather what they have (`database.writer`), and send one at a
+# time.
+_lines: PerLoop[dict[str, Line]] = PerLoop(dict, _close)
+
+
+async def execute(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run one statement, in a transaction of its own; its rows. Raises Django's DatabaseError, InterfaceError.
+
+    Only where Django's database is PostgreSQL. The statement must find its rows by indexes, and few. After an
+    OperationalError or InterfaceError nobody knows whether it was committed.
     """
-    if connection.connection is not None and _is_spoken_to(connection.connection) and not connection.is_usable():
-        connection.close()
-    connection.ensure_connection()
-    # Django's own cursor writes the parameters into the statement, so that nothing could be prepared.
-    with connection.wrap_database_errors, psycopg.Cursor(_prepared(connection.connection)) as cursor:
-        cursor.execute(sql.encode(), parameters, prepare=True)
-        return cursor.fetchall()
+    lines = _lines()
+    with connection.wrap_database_errors:
+        if statement not in lines or lines[statement].closed:
+            lines[statement] = await _open()
+        async with psycopg.AsyncCursor(lines[statement]) as cursor:
+            await cursor.execute(statement.encode(), parameters, prepare=True)
+            return await cursor.fetchall()
 
 
-def _is_spoken_to(raw: psycopg.Connection[Any]) -> bool:
-    """Whether the server said something unasked, as it does when it ends. Saves Django's `SELECT 1` each time."""
-    if raw.closed:
-        return True
-    poll = select.poll()
-    poll.register(raw.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _prepared(raw: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    if raw not in _ready:
+async def _open() -> Line:
+    parameters = {**connection.get_connection_params(), "cursor_factory": psycopg.AsyncCursor, "autocommit": True}
+    line = await psycopg.AsyncConnection.connect(**parameters)
+    try:
         # Only what says `prepare=True`: by default Django prepares nothing, and then not even that is.
-        raw.prepare_threshold = sys.maxsize
-        # A plan is kept while the tables grow: one made when they were small would read them whole from then on. What
-        # is left to the planner without these is one look-up in an index for each row.
-        for way in ("seqscan", "hashjoin", "mergejoin", "material"):
-            raw.execute(f"SET enable_{way} = off")
-        if not connection.in_atomic_block:  # what is set in a transaction is undone with it
-            _ready.add(raw)
-    return raw
+        line.prepare_threshold = sys.maxsize
+        await line.execute(SET_UP)
+        if role := connection.settings_dict["OPTIONS"].get("assume_role"):
+            await line.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    except BaseException:
+        await line.close()
+        raise
+    return line

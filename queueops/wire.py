@@ -26,6 +26,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from queueops import loops
 from queueops.connections import ANSWER_SECONDS
 from queueops.replicas import WAIT_MS, Pair
 
@@ -49,7 +50,7 @@ class Script:
 
 
 class Wire(asyncio.Protocol):
-    """One connection. `is_open` is False for good once it is lost: then open another.
+    """One connection. `is_open` is False for good once it is lost, or leads to a replica: then open another.
 
     Nothing is ever sent a second time by itself: of a call whose answer did not come nobody knows whether it ran.
     """
@@ -83,13 +84,17 @@ class Wire(asyncio.Protocol):
             replicas,
         )
 
+    def send(self, command: tuple[Any, ...], answered: Answered) -> None:
+        """Any other command; `answered` is called once, whatever happens."""
+        self._call(command, answered)
+
     def _send_whole(self, script: Script, args: Sequence[Any], answered: Answered, replicas: int) -> None:
         if self.is_open:
             self._call(("EVAL", script.text, 0, *args), answered, replicas)
         else:
             answered(self._lost)
 
-    def _call(self, command: tuple[Any, ...], answered: Answered, replicas: int) -> None:
+    def _call(self, command: tuple[Any, ...], answered: Answered, replicas: int = 0) -> None:
         packed = hiredis.pack_command(command)
         if replicas:
             pair = Pair(replicas, answered)
@@ -124,7 +129,9 @@ class Wire(asyncio.Protocol):
             if type(answer) is not hiredis.PushNotification:
                 self._wait_no_more()
                 answered = self._pending.popleft()
-                if self._pending:
+                if type(answer) is ReadOnlyError:
+                    self.close()  # its master has become a replica: the next connection goes to the new master
+                elif self._pending:
                     self._wait(self._answer_seconds, self._overdue)
                 answered(answer)
 
@@ -165,3 +172,53 @@ async def open_wire(client: AsyncRedis, answer_seconds: float = ANSWER_SECONDS) 
     # redis-py's object is done with: it would close the socket when it is forgotten.
     connection._reader = connection._writer = None
     return Wire(writer, answer_seconds)
+
+
+class Line:
+    """A wire for coroutines: each call waits for its own answer, and opens a connection when there is none.
+
+    It ends with its loop. answer_seconds: without an answer for so long the connection is given up.
+    """
+
+    def __init__(self, client: AsyncRedis, answer_seconds: float) -> None:
+        self._client = client
+        self._answer_seconds = answer_seconds
+        self._wire: Wire | None = None
+        self._opening = asyncio.Lock()
+        loops.end_with_loop(self._close)
+
+    async def run(self, script: Script, *args: Any) -> Any:
+        """The script's answer. Raises RedisError, OSError."""
+        wire = await self._opened()
+        return await _answer_of(partial(wire.run, script, args))
+
+    async def send(self, *command: Any) -> Any:
+        """The command's answer. Raises RedisError, OSError."""
+        wire = await self._opened()
+        return await _answer_of(partial(wire.send, command))
+
+    async def _opened(self) -> Wire:
+        if self._wire is None or not self._wire.is_open:
+            async with self._opening:
+                if self._wire is None or not self._wire.is_open:
+                    self._wire = await open_wire(self._client, self._answer_seconds)
+        return self._wire
+
+    async def _close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+
+async def _answer_of(ask: Callable[[Answered], None]) -> Any:
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    ask(partial(_tell, future))
+    return await future
+
+
+def _tell(future: asyncio.Future[Any], answer: Any) -> None:
+    if future.done():  # nobody waits any more
+        return
+    if isinstance(answer, RedisError):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from automations.events import Comment, Event, LiveComment, Mention, Message
 from automations.lookups import AccountInfo
 from automations.models import Account, Automation, Contact, Conversation, Delivery
 from automations.models import Event as EventRow
-from queueops import database, deadletters, prepared
+from queueops import deadletters, loops, prepared
 from queueops.errors import Reject
 from queueops.jobs import Failure
 from queueops.keys import new_id
@@ -35,13 +36,8 @@ on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="ne
 
 
 @pytest.fixture
-def shop(db: None) -> Account:
-    return rows.account()
-
-
-@pytest.fixture
-def open_shop(threads: None) -> Account:
-    """The shop where other threads see it, too."""
+def shop(threads: None) -> Account:
+    """Where other connections see it, too."""
     return rows.account()
 
 
@@ -90,9 +86,28 @@ def as_info(account: Account) -> AccountInfo:
     )
 
 
+class Short:
+    """The short way, as those call it that have no loop."""
+
+    @staticmethod
+    def start(items: Sequence[Start]) -> list[Any]:
+        return asyncio.run(closing(records.start(items)))
+
+    @staticmethod
+    def advance(items: Sequence[Advance]) -> list[Any]:
+        return asyncio.run(closing(records.advance(items)))
+
+
+async def closing(coroutine: Coroutine[Any, Any, Sequence[Any]]) -> list[Any]:
+    try:
+        return list(await coroutine)
+    finally:
+        await loops.close_all()
+
+
 def begin(items: Sequence[Start]) -> list[Any]:
     """Each as a run of its own, however often it was begun before."""
-    return list(records.start([another_run(item) for item in items]))
+    return Short.start([another_run(item) for item in items])
 
 
 def another_run(item: Start) -> Start:
@@ -157,7 +172,7 @@ endings = st.tuples(
 def test_the_short_way_writes_what_the_orm_writes(shop, groups, ends):
     if not Automation.objects.exists():
         rows.automation(shop)
-    written = [_written(way, shop, groups, ends) for way in (records, rows_by_orm)]
+    written = [_written(way, shop, groups, ends) for way in (Short, rows_by_orm)]
 
     assert written[0] == written[1]
 
@@ -226,11 +241,11 @@ def test_of_two_runs_of_one_event_in_one_group_one_may_send(shop):
     moves = [move(item, found[0], result=SENT, delivery=second_step()) for _ in range(2)]
 
     assert [one.may_send for one in found] == [True, False]
-    assert records.advance(moves) == [True, False]
+    assert Short.advance(moves) == [True, False]
     assert Delivery.objects.count() == 2
 
 
-@pytest.mark.parametrize("way", [records, rows_by_orm], ids=["short", "orm"])
+@pytest.mark.parametrize("way", [Short, rows_by_orm], ids=["short", "orm"])
 def test_a_run_whose_commit_was_not_heard_of_knows_its_own_rows_and_may_still_send(shop, way):
     rows.automation(shop)
     item, ended = beginning(comment("1"), shop, "dm"), beginning(comment("2"), shop)
@@ -247,10 +262,10 @@ def test_a_run_whose_commit_was_not_heard_of_knows_its_own_rows_and_may_still_se
 def test_it_may_not_send_what_another_run_has_settled_meanwhile(shop):
     rows.automation(shop)
     item = beginning(comment(), shop, "dm")
-    records.start([item])
+    Short.start([item])
     Delivery.objects.update(status="unconfirmed")
 
-    assert not records.start([item])[0].may_send
+    assert not Short.start([item])[0].may_send
 
 
 def test_a_comment_has_one_private_reply_in_one_group_and_ever(shop):
@@ -259,7 +274,7 @@ def test_a_comment_has_one_private_reply_in_one_group_and_ever(shop):
     first, second = beginning(comment("1"), shop, "private_reply"), beginning(live, shop, "private_reply")
 
     found = begin([first, second])
-    later = records.advance([move(second, found[1], delivery=second.delivery), move(first, found[0], result=SENT)])
+    later = Short.advance([move(second, found[1], delivery=second.delivery), move(first, found[0], result=SENT)])
 
     assert [one.may_send for one in found] == [True, False]
     assert all(one.is_new for one in found)
@@ -271,13 +286,13 @@ def test_what_meta_refused_is_sent_once_more_by_a_later_attempt_and_only_by_one(
     rows.automation(shop)
     item = beginning(comment(), shop, "dm")
     (first,) = begin([item])
-    records.advance([move(item, first, result=Result(step=1, status="failed", error={"title": "Busy"}))])
+    Short.advance([move(item, first, result=Result(step=1, status="failed", error={"title": "Busy"}))])
     (again,) = begin([item])
 
     moves = [move(item, one, delivery=item.delivery) for one in (again, first)]
 
     assert again.deliveries == {1: "failed"}
-    assert records.advance(moves) in ([True, False], [False, True])
+    assert Short.advance(moves) in ([True, False], [False, True])
     assert Delivery.objects.get().status == "sending"
 
 
@@ -286,9 +301,9 @@ def test_a_call_that_ended_after_all_is_what_counts(shop):
     item = beginning(comment(), shop, "dm")
     (first,) = begin([item])
     (second,) = begin([item])
-    records.advance([move(item, second, result=Result(step=1, status="unconfirmed", error={"title": "Cut off"}))])
+    Short.advance([move(item, second, result=Result(step=1, status="unconfirmed", error={"title": "Cut off"}))])
 
-    records.advance([move(item, first, result=SENT)])
+    Short.advance([move(item, first, result=SENT)])
 
     assert Delivery.objects.values("status", "message_id", "error").get() == {
         "status": "sent",
@@ -304,7 +319,7 @@ def test_the_dead_letter_of_an_event_that_ends_well_is_resolved(shop):
     deadletters.write(item.event.key, "automations.tasks.process_event", "low", [{}], failure, Reject("Refused"))
     (first,) = begin([item])
 
-    records.advance([move(item, replace(first, is_new=False), result=SENT, outcome="sent")])
+    Short.advance([move(item, replace(first, is_new=False), result=SENT, outcome="sent")])
 
     assert DeadLetter.objects.get().status == "resolved"
     assert EventRow.objects.get().outcome == "sent"
@@ -363,24 +378,24 @@ if connection.vendor == "postgresql":
 
 
 @pytest.mark.parametrize("poison", POISON)
-def test_what_cannot_be_written_fails_alone(open_shop, poison):
-    rows.automation(open_shop)
-    good = [beginning(comment(str(n)), open_shop, "dm") for n in range(3)]
+def test_what_cannot_be_written_fails_alone(shop, poison):
+    rows.automation(shop)
+    good = [beginning(comment(str(n)), shop, "dm") for n in range(3)]
     bad = replace(good[0], **poison)
 
-    found = database.write_all(records.start, [good[0], bad, *good[1:]])
+    found = Short.start([good[0], bad, *good[1:]])
 
     assert isinstance(found[1], DatabaseError | ValueError | TypeError)
     assert [one.may_send for one in found if isinstance(one, Started)] == [True, True, True]
     assert EventRow.objects.count() == Delivery.objects.count() == 3
 
 
-def test_what_fails_in_a_later_attempt_fails_alone(open_shop):
-    rows.automation(open_shop)
-    old, bad, new = (beginning(comment(str(n)), open_shop, "dm") for n in range(3))
+def test_what_fails_in_a_later_attempt_fails_alone(shop):
+    rows.automation(shop)
+    old, bad, new = (beginning(comment(str(n)), shop, "dm") for n in range(3))
     begin([old, bad])
 
-    found = database.write_all(records.start, [old, replace(bad, rules=({1, 2},)), new])
+    found = Short.start([old, replace(bad, rules=({1, 2},)), new])
 
     assert [type(one) for one in found] == [Started, TypeError, Started]
     assert found[2].may_send
@@ -390,15 +405,15 @@ def test_what_fails_in_a_later_attempt_fails_alone(open_shop):
 # --- Several processes ------------------------------------------------------------------------------------------------
 
 
-def test_of_two_processes_that_take_the_same_events_at_once_each_event_has_one(open_shop):
-    rows.automation(open_shop)
-    items = [beginning(comment(str(n), person=str(n % 7)), open_shop, "private_reply") for n in range(40)]
+def test_of_two_processes_that_take_the_same_events_at_once_each_event_has_one(shop):
+    rows.automation(shop)
+    items = [beginning(comment(str(n), person=str(n % 7)), shop, "private_reply") for n in range(40)]
     ready = Barrier(2)
 
     def process(mine: list[Start]) -> dict[str, bool]:
         try:
             ready.wait()
-            found = [one for n in range(0, 40, 20) for one in database.write_all(records.start, mine[n : n + 20])]
+            found = [one for n in range(0, 40, 20) for one in Short.start(mine[n : n + 20])]
             return {
                 item.event.key: isinstance(one, Started) and one.may_send for item, one in zip(mine, found, strict=True)
             }
@@ -417,15 +432,15 @@ def test_of_two_processes_that_take_the_same_events_at_once_each_event_has_one(o
 
 
 @on_postgresql
-def test_new_events_cost_no_query_of_the_orm_and_no_table_is_read_whole(shop, django_assert_num_queries):
+def test_new_events_cost_no_query_of_the_orm_and_no_table_is_read_whole(shop, run, django_assert_num_queries):
     rows.automation(shop)
     items = [beginning(comment(str(n)), shop, "dm") for n in range(20)]
 
     with django_assert_num_queries(0):
         found = begin(items)
-        records.advance([move(item, one, result=SENT, outcome="sent") for item, one in zip(items, found, strict=True)])
+        Short.advance([move(item, one, result=SENT, outcome="sent") for item, one in zip(items, found, strict=True)])
 
     for statement in (rows_by_sql.START, rows_by_sql.ADVANCE):
-        plan = [line for (line,) in prepared.execute(f"EXPLAIN {statement}", ["[]"] * 3)]
+        plan = [line for (line,) in run(prepared.execute(f"EXPLAIN {statement}", ["[]"] * 3))]
         assert not [line for line in plan if "Seq Scan" in line]
     assert EventRow.objects.filter(outcome="sent").count() == 20

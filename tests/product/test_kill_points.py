@@ -59,17 +59,6 @@ class Fuse:
 
         return walked
 
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The plain function, with a stop before and after it."""
-
-        def around(*args: Any) -> Any:
-            self.stop()
-            result = function(*args)
-            self.stop()
-            return result
-
-        return around
-
 
 class Steps:
     """Awaits the coroutine, and calls `stop` whenever it begins or ends to wait."""
@@ -115,8 +104,8 @@ def worker_with(fuse: Fuse) -> None:
     with (
         mock.patch.object(claims.Claims, "exchange", fuse.walked(claims.Claims.exchange)),
         mock.patch.object(slots, "run_untimed", fuse.walked(runner.run_untimed)),
-        mock.patch.object(records, "start", fuse.around(records.start)),
-        mock.patch.object(records, "advance", fuse.around(records.advance)),
+        mock.patch.object(records, "start", fuse.walked(records.start)),
+        mock.patch.object(records, "advance", fuse.walked(records.advance)),
         mock.patch.object(upkeep.Upkeep, "maintenance", nothing),
     ):
         django_rq.get_worker(*Lane).work(burst=True, with_scheduler=False, logging_level="ERROR")

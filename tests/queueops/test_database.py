@@ -14,7 +14,10 @@ pytestmark = pytest.mark.usefixtures("threads")
 
 
 async def submit(write: database.Write[str, str], *items: str) -> list[str | BaseException]:
-    writer = database.writer(write)
+    async def in_thread(items: Sequence[str]) -> database.Results[str]:
+        return await database.write_in_thread(write, items)
+
+    writer = database.writer(in_thread)
     return await asyncio.gather(*(writer.submit(item) for item in items), return_exceptions=True)
 
 

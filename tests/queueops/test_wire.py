@@ -20,10 +20,10 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
-from queueops import connections
-from queueops.wire import Script, Wire, open_wire
+from queueops import connections, loops
+from queueops.wire import Line, Script, Wire, open_wire
 
 ECHO = Script.of("return ARGV[1]")
 COUNT = Script.of("return redis.call('INCR', 'count')")
@@ -152,6 +152,84 @@ def test_a_server_that_is_not_there_cannot_be_opened(runner: asyncio.Runner):
 
     with pytest.raises(RedisError):
         runner.run(scenario())
+
+
+# For coroutines
+
+
+@contextlib.asynccontextmanager
+async def line() -> AsyncIterator[Line]:
+    client = AsyncRedis.from_url(connections_url(), retry=Retry(NoBackoff(), 0))
+    try:
+        yield Line(client, 10.0)
+    finally:
+        await loops.close_all()
+        await client.aclose()
+
+
+def test_a_line_opens_one_connection_however_many_ask_at_once(runner: asyncio.Runner, redis: Redis):
+    async def scenario() -> list[Any]:
+        async with line() as one:
+            names = [one.send("CLIENT", "ID") for _ in range(5)]
+            return await asyncio.gather(*names, one.run(ECHO, "x"), one.send("PING"))
+
+    *clients, echo, pong = runner.run(scenario())
+    assert len(set(clients)) == 1
+    assert (echo, pong) == (b"x", b"PONG")
+
+
+def test_a_line_raises_what_the_server_refuses_and_goes_on(runner: asyncio.Runner, redis: Redis):
+    async def scenario() -> Any:
+        async with line() as one:
+            with pytest.raises(ResponseError, match="unknown command"):
+                await one.send("NOSUCH")
+            return await one.run(COUNT)
+
+    assert runner.run(scenario()) == 1
+
+
+def test_a_line_that_was_cut_fails_those_who_wait_and_opens_anew_for_the_next(
+    runner: asyncio.Runner, redis: Redis, cut_connections: Callable[[], None]
+):
+    async def scenario() -> Any:
+        async with line() as one:
+            await one.send("PING")
+            waiting = asyncio.ensure_future(one.send("BLPOP", "nothing", 0))
+            await asyncio.sleep(0)
+            cut_connections()
+            with pytest.raises(RedisError, match="closed the connection"):
+                await waiting
+            return await one.run(COUNT)
+
+    assert runner.run(scenario()) == 1
+
+
+def test_a_line_leaves_a_master_that_has_become_a_replica(runner: asyncio.Runner, redis: Redis):
+    async def scenario() -> list[Any]:
+        async with line() as one:
+            found = [await one.send("CLIENT", "ID")]
+            redis.replicaof("127.0.0.1", 1)
+            try:
+                with pytest.raises(ReadOnlyError):
+                    await one.run(COUNT)
+            finally:
+                redis.replicaof("NO", "ONE")
+            return [*found, await one.send("CLIENT", "ID")]
+
+    before, after = runner.run(scenario())
+    assert before != after
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(runner: asyncio.Runner, redis: Redis):
+    async def scenario() -> Any:
+        async with line() as one:
+            await one.send("PING")
+            given_up = asyncio.ensure_future(one.run(ECHO, "given up"))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            return await one.run(ECHO, "mine")
+
+    assert runner.run(scenario()) == b"mine"
 
 
 # Every address that redis-py knows
