@@ -31,6 +31,10 @@ def _stylesheet(request: HttpRequest) -> str:
     return static("queueops/console.css")
 
 
+def _keyboard(request: HttpRequest) -> str:
+    return static("queueops/keyboard.js")
+
+
 def _icon(request: HttpRequest) -> str:
     return static("queueops/icon.svg")
 
@@ -58,6 +62,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _icon}],
     "STYLES": [_stylesheet],
+    "SCRIPTS": [_keyboard],
     "DASHBOARD_CALLBACK": "queueops.console.dashboard",
     "SIDEBAR": {
         "show_search": False,

@@ -6,16 +6,18 @@ import json
 
 from tests.product.test_payload_calls import PERSON, SHOP
 
+NAME = "maria.example"
 
-def comment(text: str, comment_id: str) -> bytes:
-    value = {"from": {"id": PERSON, "username": "maria.example"}, "media": {"id": "1"}, "id": comment_id, "text": text}
+
+def comment(text: str, comment_id: str, person: str = PERSON, name: str = NAME) -> bytes:
+    value = {"from": {"id": person, "username": name}, "media": {"id": "1"}, "id": comment_id, "text": text}
     return _body(changes=[{"field": "comments", "value": value}])
 
 
-def message(text: str, mid: str) -> bytes:
+def message(text: str, mid: str, person: str = PERSON) -> bytes:
     said = {"mid": mid, "text": text}
     return _body(
-        messaging=[{"sender": {"id": PERSON}, "recipient": {"id": SHOP}, "timestamp": 1755779280000, "message": said}]
+        messaging=[{"sender": {"id": person}, "recipient": {"id": SHOP}, "timestamp": 1755779280000, "message": said}]
     )
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from automations import demo
 from automations.models import Automation, Workspace
+from tests.browser.places import before_the_log_in, everything, happenings
+from tests.browser.walk import Seen, walk
+from tests.people import make_groups
 from tests.product.stack import Stack, running
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -28,6 +35,7 @@ FLAGS = (
 )
 PASSWORD = "only-for-tests"
 MILLISECONDS = 15_000
+CONSENT_ABOVE = 3
 
 
 @pytest.fixture(scope="package")
@@ -49,47 +57,67 @@ def browser() -> Iterator[Browser]:
 def product(browser: Browser, django_db_setup: None, django_db_blocker: Any) -> Iterator[Stack]:
     """One running product for the tests of this folder; asked for after the browser, without which it is of no use."""
     with django_db_blocker.unblock():
-        with running() as stack:
+        with running(QUEUE_CONSENT_ABOVE=str(CONSENT_ABOVE)) as stack:
             yield stack
         User.objects.all().delete()
 
 
 @pytest.fixture
 def stack(product: Stack) -> Stack:
-    """The running product, as new: also what an operator changed."""
+    """The running product, as new."""
+    renew(product)
+    return product
+
+
+def renew(product: Stack) -> None:
+    """Forget what happened, and also what an operator changed."""
     product.forget()
     Automation.objects.all().delete()
     Workspace.objects.all().delete()
     demo.seed()
     User.objects.all().delete()
-    return product
 
 
 @pytest.fixture
-def as_user(
-    browser: Browser, stack: Stack, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Page]]:
-    """Log somebody in by the form, in a browser window of their own; a picture is taken when the test fails."""
+def window(browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """Browser windows, each of somebody else; pictures are taken when the test fails."""
     contexts: list[BrowserContext] = []
 
-    def as_user(user: User, **options: Any) -> Page:
+    def window(**options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(MILLISECONDS)
         contexts.append(context)
-        page = context.new_page()
-        page.goto(f"{stack.web}/admin/")
-        page.fill("#id_username", user.username)
-        page.fill("#id_password", PASSWORD)
-        page.press("#id_password", "Enter")
-        expect(page).to_have_url(f"{stack.web}/admin/")
-        return page
+        return context.new_page()
 
-    yield as_user
+    yield window
     failed = getattr(request.node, "failed", False)
     for n, context in enumerate(contexts):
         if failed:
             context.pages[0].screenshot(path=tmp_path / f"failed-{n}.png", full_page=True)
         context.close()
+
+
+@pytest.fixture
+def as_user(stack: Stack, window: Callable[..., Page]) -> Callable[..., Page]:
+    """Somebody who is logged in, in a window of their own."""
+
+    def as_user(user: User, **options: Any) -> Page:
+        page = window(**options)
+        page.context.add_cookies([session(user, stack)])
+        page.goto(f"{stack.web}/admin/")
+        return page
+
+    return as_user
+
+
+@pytest.fixture(scope="package")
+def walked(browser: Browser, product: Stack) -> list[Seen]:
+    """What was seen on every page of the console, before the log-in and after; looked at once, for all who ask."""
+    renew(product)
+    with happenings(product), browser.new_context() as strange, browser.new_context() as known:
+        known.add_cookies([session(operator(), product)])
+        before, after = before_the_log_in(product), everything(product)
+        return [*walk(strange.new_page(), before), *walk(known.new_page(), after)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -100,14 +128,36 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def session(user: User, stack: Stack) -> Any:
+    """The cookie of somebody who has logged in."""
+    client = Client()
+    client.force_login(user)
+    name = settings.SESSION_COOKIE_NAME
+    return {"name": name, "value": client.cookies[name].value, "url": stack.web}
+
+
+@cache
+def hashed() -> str:
+    """PASSWORD as it is stored; it takes the better part of a second."""
+    return make_password(PASSWORD)
+
+
 def operator(name: str = "ada") -> User:
-    return User.objects.create_superuser(name, password=PASSWORD)
+    return User.objects.create(username=name, password=hashed(), is_staff=True, is_superuser=True)
 
 
 def viewer(name: str = "maria") -> User:
     """A member of staff who may see, and do nothing."""
-    user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
+    user = User.objects.create(username=name, password=hashed(), is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(codename__startswith="view_", content_type__app_label__in=("automations", "queueops"))
     )
+    return user
+
+
+def member(group: str, name: str) -> User:
+    """A member of staff in one of the groups."""
+    make_groups()
+    user = User.objects.create(username=name, password=hashed(), is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
     return user

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import time
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from automations.models import Account, Event
+from automations.models import Event
 from queueops.models import DeadLetter
 from tests.browser.bodies import comment, message
-from tests.browser.conftest import operator, viewer
+from tests.browser.conftest import PASSWORD, operator, viewer
+from tests.browser.console import card, menu, number, row
 from tests.product.test_payload_calls import OFFER, PERSON, SHOP
 
 WAITED = 1.0  # seconds from saving a rule to the first answer by it
-
-
-def card(page: Page, title: str):
-    """The part of the overview with this heading."""
-    return page.locator("section.cad-card", has=page.get_by_role("heading", name=title, exact=True))
-
-
-def row(page: Page, text: str):
-    return page.locator("#result_list tbody tr", has_text=text)
-
-
-def menu(page: Page, name: str):
-    return page.locator("#nav-sidebar").get_by_role("link", name=name)
 
 
 def dead_message(stack, times: int = 3) -> DeadLetter:
@@ -37,68 +24,27 @@ def dead_message(stack, times: int = 3) -> DeadLetter:
     return DeadLetter.objects.get()
 
 
-def test_after_the_log_in_the_overview_shows_the_lanes_the_worker_and_that_nothing_is_unexplained(stack, as_user):
+def test_after_the_log_in_the_overview_shows_the_lanes_the_worker_and_that_nothing_is_unexplained(stack, browser):
     stack.post(message("link", "mid.1"))
     stack.settle()
 
-    page = as_user(operator())
+    operator("ada")
+    page = browser.new_page()
+    page.goto(f"{stack.web}/admin/")
+    page.fill("#id_username", "ada")
+    page.fill("#id_password", PASSWORD)
+    page.press("#id_password", "Enter")
 
+    expect(page).to_have_url(f"{stack.web}/admin/")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     for lane in ("high", "default", "low"):
         expect(card(page, "Lanes").get_by_role("cell", name=lane, exact=True)).to_be_visible()
     expect(card(page, "Workers").get_by_text("high, default, low")).to_be_visible()
     expect(card(page, "Workers").get_by_text("of 200")).to_be_visible()
-    numbers = card(page, "Ledger").locator("dl > div")
-    expect(numbers.filter(has_text="Received")).to_have_text(re.compile(r"Received\s*1$"))
-    expect(numbers.filter(has_text="Unexplained")).to_have_text(re.compile(r"Unexplained\s*0$"))
+    expect(number(page, "Received")).to_have_text("1")
+    expect(number(page, "Unexplained")).to_have_text("0")
     expect(page.locator(".cad-alert:visible")).to_have_count(0)
-
-
-def test_why_a_comment_got_no_answer_is_two_clicks_away_and_its_rule_three(stack, as_user):
-    """Clicks: Events, the comment's row, the rule that failed."""
-    stack.post(comment("what a lovely picture", "778"))
-    stack.settle()
-    page = as_user(operator())
-
-    menu(page, "Events").click()
-    row(page, "what a lovely picture").get_by_role("link").click()
-
-    expect(card(page, "In short")).to_contain_text("no rule matched", ignore_case=True)
-    looked_at = card(page, "Rules looked at").locator("tbody tr", has_text="Comment link")
-    expect(looked_at).to_contain_text("keyword")
-    expect(looked_at).to_contain_text("link, price")
-    expect(looked_at).to_contain_text("what a lovely picture")
-
-    looked_at.get_by_role("link", name="Comment link").click()
-    expect(page.locator("#id_keywords")).to_have_value("link\nprice")
-
-
-def test_an_expired_token_is_a_dead_letter_that_says_who_must_act_and_an_account_that_needs_its_owner(stack, as_user):
-    stack.fault(fault="expired_token", times=1)
-    stack.post(message("link", "mid.expired"))
-    stack.wait_until(lambda: DeadLetter.objects.dead().count() == 1)
-    page = as_user(operator())
-
-    expect(card(page, "Last dead letters")).to_contain_text("The account's access token has expired")
-    menu(page, "Dead letters").click()
-    letter = row(page, SHOP)
-    expect(letter).to_contain_text("The account's access token has expired")
-    expect(letter).to_contain_text("The account's owner must act; then retry (code 190/463)")
-
-    menu(page, "Accounts").click()
-    account = row(page, "@demo.shop")
-    expect(account).to_contain_text(re.compile("needs its owner", re.IGNORECASE))
-    expect(account).to_contain_text("The account's access token has expired")
-
-    account.get_by_role("link").first.click()
-    page.fill("#id_new_token", "a-new-token")
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(row(page, "@demo.shop")).to_contain_text(re.compile("active", re.IGNORECASE))
-
-    menu(page, "Dead letters").click()
-    row(page, SHOP).get_by_role("button", name="Retry").click()
-    stack.wait_until(lambda: Event.objects.get().outcome == Event.Outcome.SENT)
-    assert Account.objects.get(instagram_id=SHOP).status == Account.Status.ACTIVE
+    page.close()
 
 
 def test_a_dead_letter_is_retried_from_its_row_by_one_click_and_the_message_goes_out(stack, as_user):

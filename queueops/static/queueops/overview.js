@@ -18,11 +18,16 @@
     if (age) age.textContent = `, ${seconds} s ago`;
   }
 
+  function linksTo(address) {
+    return [...overview.querySelectorAll("a")].filter((link) => link.getAttribute("href") === address);
+  }
+
   // The link that had the focus gets it back; what stands in the page is replaced whole.
   function replaceBy(text) {
     const held = overview.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const nth = held ? linksTo(held).indexOf(document.activeElement) : 0;
     overview.innerHTML = text;
-    if (held) overview.querySelector(`a[href="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+    if (held) linksTo(held)[nth]?.focus({ preventScroll: true });
     takenAt = performance.now();
     failed.hidden = true;
   }
