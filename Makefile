@@ -1,6 +1,6 @@
 # Every target does its own set-up: a fresh machine needs git, make and python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench web worker lint format types imports lock
+.PHONY: help install run test check bench pictures web worker lint format types imports lock
 VENV := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -26,8 +26,9 @@ install: .venv/dev.stamp ## .venv with the pinned requirements, nothing else
 run: .venv/base.stamp ## everything on embedded defaults: web, worker, Valkey, fake Graph API; Ctrl-C stops it
 	@DEBUG=$${DEBUG:-true} $(VENV)/python manage.py run
 
+# First by itself: gunicorn reads WEB_CONCURRENCY before it reads this file, and says of a wrong one only where it failed.
 web: .venv/base.stamp ## one web server in the foreground, from the environment
-	@$(VENV)/gunicorn -c gunicorn.conf.py
+	@$(VENV)/python gunicorn.conf.py && exec $(VENV)/gunicorn -c gunicorn.conf.py
 
 worker: .venv/base.stamp ## one worker in the foreground, from the environment
 	@$(VENV)/python manage.py rqworker high default low
@@ -40,6 +41,9 @@ check: .venv/dev.stamp lint types imports ## lint, format, types, import contrac
 
 bench: .venv/dev.stamp ## the benchmarks against their peers in the same run, as ratios (ONLY=ingest, worker, pipeline, …)
 	@$(VENV)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+pictures: .venv/dev.stamp ## the pictures in docs/operations, taken anew of the running product (needs Chromium)
+	@$(VENV)/python -m pytest -q tests/browser/pictures.py $(ARGS)
 
 lint: .venv/dev.stamp
 	@$(VENV)/ruff check . && $(VENV)/ruff format --check .

@@ -25,7 +25,7 @@ from automations import demo
 from automations.models import Automation, Contact, Event, Workspace
 from chatautodm.local import free_port
 from queueops import connections, ledger
-from queueops.models import DeadLetter, FallbackCount
+from queueops.models import Alert, Cause, DeadLetter, FallbackCount, Operation, Rollup
 from tests.servers import APP_SECRET
 from webhooks.signature import sign
 
@@ -134,9 +134,10 @@ class Stack:
             redis.delete(*gone)
         Event.objects.all().delete()
         Contact.objects.all().delete()
-        DeadLetter.objects.all().delete()
+        for model in (DeadLetter, Operation, Cause, Alert, Rollup):
+            model.objects.all().delete()
         _json(urllib.request.Request(f"{self.graph}/_fake/received", method="DELETE"))
-        _json(urllib.request.Request(f"{self.graph}/_fake/faults", method="DELETE"))
+        self.mend()
 
     def restart(self, name: str) -> None:
         """Start `web` or `worker` again, and wait until it is there."""
@@ -152,6 +153,10 @@ class Stack:
         body = json.dumps([fault]).encode()
         status, answer = _json(urllib.request.Request(f"{self.graph}/_fake/faults", data=body, method="POST"))
         assert status < 300, answer
+
+    def mend(self) -> None:
+        """Let the fake Graph API answer everybody again."""
+        _json(urllib.request.Request(f"{self.graph}/_fake/faults", method="DELETE"))
 
 
 def _json(request: urllib.request.Request) -> tuple[int, Any]:
