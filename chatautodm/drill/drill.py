@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from django.db import connections
 
 from automations import demo
 from automations.fake_graph import FakeGraph
+from automations.fake_graph.echoes import Echoes
 from automations.models import Event
 from chatautodm.drill import faults, traffic, verdict
 from chatautodm.drill.sender import Sender
@@ -26,6 +27,8 @@ from chatautodm.drill.verdict import Verdict
 from chatautodm.drill.wire import Wire
 from chatautodm.local import LocalRunError
 from queueops import stats
+from webhooks.load import PATH
+from webhooks.simulated_events import Content
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,10 +68,11 @@ class Course:
 
 async def run(order: Order, say: Callable[[str], None]) -> Course:
     """Everything that it starts ends with it. Raises LocalRunError when a part does not start or stop in time."""
-    async with _graph() as graph, _wire(order) as wire, _stage(order) as stage:
-        due = traffic.deliveries(order.seed, order.webhooks, order.seconds, int(time.time() * 1000))
-        contents = {made.content.source_id: made.content for one in due for made in one.made}
-        url = f"http://{order.web}"
+    due = traffic.deliveries(order.seed, order.webhooks, order.seconds, int(time.time() * 1000))
+    contents = {made.content.source_id: made.content for one in due for made in one.made}
+    url = f"http://{order.web}"
+    echoes = Echoes(url + PATH, settings.INSTAGRAM_APP_SECRET[0], lambda call: traffic.echo_after(call.recipient))
+    async with _graph(contents, echoes) as graph, _wire(order) as wire, _stage(order) as stage:
         sender = Sender(url, settings.INSTAGRAM_APP_SECRET[0], due, Random(order.seed))  # noqa: S311
         course = Course(sender)
         await _until_ready(stage, url)
@@ -78,16 +82,18 @@ async def run(order: Order, say: Callable[[str], None]) -> Course:
         try:
             await _let_go_wrong(order, ground, len(contents), course, say)
             course.seconds = time.monotonic() - started
-            await _wait_until_quiet(order, sending, course)
+            await _wait_until_quiet(order, lambda: sending.done() and echoes.are_out, course)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
         rows = await _in_thread(_rows)
         ledger = (await _in_thread(stats.snapshot))["ledger"]
         throttled = "" if order.short else faults.THROTTLED_ACCOUNT
-        seen = verdict.Seen(sender.acknowledged, verdict.effective(graph.received), rows, ledger, throttled)
+        calls, echoed = verdict.effective(graph.received), verdict.echoed(graph.received, echoes.taken)
+        seen = verdict.Seen(sender.acknowledged, calls, rows, ledger, throttled, echoed)
         course.verdict = verdict.compare(contents.values(), seen)
         course.verdict.unexplained += [*sender.miscounted, *stage.ended_by_itself()]
+        course.verdict.settled = stage.said("action=settled by=echo")
         return course
 
 
@@ -122,21 +128,23 @@ async def _until_acknowledged(count: float, sender: Sender) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _wait_until_quiet(order: Order, sending: asyncio.Task[None], course: Course) -> None:
+async def _wait_until_quiet(order: Order, all_is_sent: Callable[[], bool], course: Course) -> None:
     """Everything acknowledged and nothing moving, twice in a row; or the patience is over."""
     started = time.monotonic()
     quiet = 0
     while quiet < 2 and time.monotonic() - started < order.patience:
         await asyncio.sleep(0.25)
         ledger = (await _in_thread(stats.snapshot))["ledger"]
-        is_quiet = sending.done() and all(ledger[place] == 0 for place in verdict.MOVING)
+        is_quiet = all_is_sent() and all(ledger[place] == 0 for place in verdict.MOVING)
         quiet = quiet + 1 if is_quiet else 0
     course.quiet_seconds = time.monotonic() - started
 
 
 @asynccontextmanager
-async def _graph() -> AsyncIterator[FakeGraph]:
-    graph = FakeGraph(latency_ms=GRAPH_MS, seed=0)
+async def _graph(contents: Mapping[str, Content], echoes: Echoes) -> AsyncIterator[FakeGraph]:
+    """It knows who wrote which comment, and tells what became of each message by an echo."""
+    graph = FakeGraph(latency_ms=GRAPH_MS, seed=0, echoes=echoes)
+    graph.commenters = {source_id: content.person for source_id, content in contents.items()}
     await graph.start(int(settings.GRAPH_API_URL.rsplit(":", 1)[1]))
     try:
         yield graph

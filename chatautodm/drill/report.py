@@ -18,6 +18,7 @@ def lines(course: Course) -> list[str]:
         f"  faults            {len(course.faults)} in {course.seconds:.0f} s; quiet {course.quiet_seconds:.0f} s later",
         f"  acknowledged      {verdict.acknowledged} events, {verdict.unanswered} of which ask for no answer",
         f"  sent once         {verdict.sent_once} calls",
+        f"  settled by echo   {verdict.settled}",
     ]
     for name, listed in (
         ("unconfirmed", verdict.unconfirmed),

@@ -70,6 +70,10 @@ class Stage:
             if child.process.poll() is not None
         ]
 
+    def said(self, words: str) -> int:
+        """In how many lines of all logs these words are."""
+        return sum(log.read_text(errors="replace").count(words) for log in self._log_dir.iterdir())
+
     def check(self) -> None:
         """Raises LocalRunError when a part ended by itself."""
         for ended in self.ended_by_itself():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from zlib import crc32
 
 from automations import demo
 from webhooks.simulated_events import Made, make
@@ -13,6 +14,9 @@ MIX = parse_mix("dm=6,quick_reply=2,postback=2,story_reply=3,story_mention=1,com
 AGAIN_SHARE = 0.15
 # Within the fast window at the edge, and long after it.
 AGAIN_SECONDS = (0.2, 9.0)
+# Meta echoes every message. Here one in four has none, as if it were lost: then an operator must decide.
+WITHOUT_ECHO = 4
+ECHO_SECONDS = (0.0, 0.3, 4.0)  # before the answer to its call, soon after it, and after a time-out
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,6 +48,12 @@ def deliveries(seed: int, webhooks: int, seconds: float, now_ms: int) -> list[Du
         if random.random() < AGAIN_SHARE:
             due.append(Due(at + random.uniform(*AGAIN_SECONDS), len(due), tuple(made)))
     return sorted(due)
+
+
+def echo_after(recipient: str) -> float | None:
+    """In how many seconds the messages to this person, or about this comment, are echoed; None for never."""
+    chance = crc32(recipient.encode())
+    return ECHO_SECONDS[chance // WITHOUT_ECHO % len(ECHO_SECONDS)] if chance % WITHOUT_ECHO else None
 
 
 def _size(random: Random) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ MOVING = ("waiting", "active", "retrying", "fallback")
 class Verdict:
     """Lists are of lines for people. `unconfirmed` and `dead` are accounted for; everything after `dead` must be empty.
 
+    settled: how many calls of which nobody knew whether they were sent were found, by their echo, to have been.
     longest_seconds: the longest that an acknowledged event waited for its first call, whatever happened meanwhile;
     without those of an account that Meta told to wait.
     """
@@ -26,6 +27,7 @@ class Verdict:
     acknowledged: int = 0
     unanswered: int = 0  # acknowledged, and no rule asks for a call
     sent_once: int = 0
+    settled: int = 0
     unconfirmed: list[str] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -51,12 +53,18 @@ def effective(received: Iterable[Received]) -> dict[expected.Call, list[float]]:
     return calls
 
 
+def echoed(received: Iterable[Received], taken: Set[str]) -> Set[expected.Call]:
+    """The calls whose echo was acknowledged; taken: the message ids of those."""
+    return {(call.recipient, call.text) for call in received if call.message_id in taken}
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What there is to judge by.
 
     acknowledged: when, by source id. calls: when each was made. rows: events by source id, with their deliveries.
-    ledger: as the statistics have it, at the end. throttled: the account that Meta told to wait, or "".
+    ledger: as the statistics have it, at the end. throttled: the account that Meta told to wait, or "". echoed: the
+    calls that nobody needs to wonder about.
     """
 
     acknowledged: Mapping[str, float]
@@ -64,6 +72,7 @@ class Seen:
     rows: Mapping[str, Event]
     ledger: Mapping[str, Any]
     throttled: str = ""
+    echoed: Set[expected.Call] = frozenset()
 
 
 def compare(contents: Iterable[Content], seen: Seen) -> Verdict:
@@ -96,7 +105,7 @@ def _judge_event(verdict: Verdict, content: Content, due: Sequence[expected.Call
         return
     _judge_outcome(verdict, content, row, is_answered=bool(due))
     for step, call in enumerate(due, start=1):
-        _judge_call(verdict, call, seen.calls.get(call, ()), row, step)
+        _judge_call(verdict, call, seen, row, step)
     first = min((seen.calls[call][0] for call in due if call in seen.calls), default=at)
     if content.account != seen.throttled:
         verdict.longest_seconds = max(verdict.longest_seconds, first - at)
@@ -114,13 +123,16 @@ def _judge_outcome(verdict: Verdict, content: Content, row: Event | None, *, is_
         verdict.unexplained.append(f"{row.outcome} instead of no_match: {_named(content)}")
 
 
-def _judge_call(verdict: Verdict, call: expected.Call, times: Sequence[float], row: Event | None, step: int) -> None:
+def _judge_call(verdict: Verdict, call: expected.Call, seen: Seen, row: Event | None, step: int) -> None:
+    times = seen.calls.get(call, ())
     found = [delivery for delivery in row.deliveries.all() if delivery.step == step] if row else []
     status = found[0].status if found else "not begun"
     verdict.sent_once += len(times) == 1
     if status == Delivery.Status.UNCONFIRMED:
         why = (found[0].error or {}).get("title", "")
         verdict.unconfirmed.append(f"{_said(call)}: {why} ({'it was' if times else 'it was not'})")
+        if call in seen.echoed:
+            verdict.unexplained.append(f"{_said(call)} was echoed, and is written down as {status}")
     elif times and status != Delivery.Status.SENT:
         verdict.unexplained.append(f"{_said(call)} was sent, and is written down as {status}")
     elif not times and not (row and row.outcome == Event.Outcome.DEAD):

@@ -24,7 +24,7 @@ def test_nothing_is_lost_and_nothing_sent_twice_whatever_is_killed_filled_or_cut
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=150,
+        timeout=200,
     )
 
     report = drill.stdout

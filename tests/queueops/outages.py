@@ -76,6 +76,22 @@ class OwnValkey:
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def lose_disk(self) -> None:
+        """It cannot save any more, and so (`stop-writes-on-bgsave-error`) takes no write: MISCONF."""
+        self._where_it_saves.mkdir()
+        self.client.config_set("save", "3600 1")
+        self.client.bgsave()
+        until(lambda: self.client.info("persistence")["rdb_last_bgsave_status"] == "err", "a save that failed")
+
+    def regain_disk(self) -> None:
+        self._where_it_saves.rmdir()
+        self.client.bgsave()
+        until(lambda: self.client.info("persistence")["rdb_last_bgsave_status"] == "ok", "a save that succeeded")
+
+    @property
+    def _where_it_saves(self) -> Path:
+        return self._folder / str(self.client.config_get("dbfilename")["dbfilename"])
+
     def stop(self) -> None:
         self.client.close()
         with contextlib.suppress(ProcessLookupError):  # the test has killed it

@@ -53,8 +53,9 @@ def test_it_says_once_that_redis_is_away_and_once_that_it_is_back(caplog):
             lambda valkey: valkey.client.replicaof("127.0.0.1", "1"),
             lambda valkey: valkey.client.replicaof("NO", "ONE"),
         ),
+        (lambda valkey: valkey.lose_disk(), lambda valkey: valkey.regain_disk()),
     ],
-    ids=["killed", "frozen", "out of memory", "a replica"],
+    ids=["killed", "frozen", "out of memory", "a replica", "without its disk"],
 )
 def test_the_probe_tells_whether_redis_can_work(valkey, trouble, mend):
     assert breaker.answers()

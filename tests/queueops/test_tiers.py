@@ -208,23 +208,26 @@ def test_a_replica_is_passed_over(valkey, run):
     assert tiers.breaker.is_open
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        b"LOADING Redis is loading the dataset in memory",
-        b"MISCONF Redis is configured to save RDB snapshots, but it is currently not able to persist on disk",
-    ],
-)
-def test_a_server_that_cannot_work_now_is_passed_over(valkey, run, words):
+def test_a_redis_that_cannot_save_to_its_disk_is_passed_over(valkey, run, caplog):
+    valkey.lose_disk()
+
+    run(tiers.dispatch(batch("a")))
+
+    assert FallbackJob.objects.count() == 1
+    assert "action=redis_away reason=MISCONF" in caplog.text
+
+
+def test_a_redis_that_loads_its_data_is_passed_over(valkey, run, caplog):
     valkey.kill()
     valkey.socket.unlink(missing_ok=True)
 
     async def take() -> None:
-        async with outages.refusing(valkey.socket, words):
+        async with outages.refusing(valkey.socket, b"LOADING Redis is loading the dataset in memory"):
             await tiers.dispatch(batch("a"))
 
     run(take())
     assert FallbackJob.objects.count() == 1
+    assert "action=redis_away reason=Redis is loading" in caplog.text
 
 
 def test_a_full_queue_sends_the_rest_to_the_database_and_takes_them_in_when_it_has_room(valkey, run, settings):
@@ -279,6 +282,12 @@ def taken_twice(valkey, run):
 
     run(take())
     assert tiers.breaker.is_open
+
+
+def test_a_frozen_redis_is_given_up_after_a_quarter_of_a_second(taken_twice, caplog):
+    said = [record.getMessage() for record in caplog.get_records("setup")]
+
+    assert said == ["action=redis_away reason=Redis did not answer within 0.25 s"]
 
 
 def thaw(valkey: outages.OwnValkey) -> None:

@@ -37,3 +37,10 @@ def test_no_call_is_asked_for_by_two_events_and_some_are_delivered_again():
     assert len(wanted) > 250
     assert sum(len(one.made) for one in due) > len(contents) * 1.1
     assert {content.kind for content in contents.values()} >= {"message", "comment", "story_reply", "postback"}
+
+
+def test_most_calls_are_echoed_before_and_after_their_answer_and_some_never():
+    when = Counter(traffic.echo_after(f"8{number:014d}") for number in range(1000))
+
+    assert set(when) == {None, *traffic.ECHO_SECONDS}
+    assert min(when.values()) > 150

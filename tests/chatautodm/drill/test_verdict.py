@@ -10,7 +10,7 @@ import pytest
 from automations.fake_graph.calls import Call as Received
 from automations.models import Delivery, Event
 from chatautodm.drill import expected
-from chatautodm.drill.verdict import Seen, Verdict, compare, effective
+from chatautodm.drill.verdict import Seen, Verdict, compare, echoed, effective
 from webhooks.simulated_events import Content
 
 PERSON = "8422491661125971"
@@ -18,6 +18,7 @@ OFFER = (PERSON, expected.OFFER)
 COMMENT = Content(kind="comment", account="1", person=PERSON, source_id="18001", text="link")
 MESSAGE = Content(kind="message", account="1", person=PERSON, source_id="mid.1", text="price?")
 CHATTER = Content(kind="message", account="1", person=PERSON, source_id="mid.2", text="thanks")
+CALL = Received(at=7.5, path="", recipient=OFFER[0], text=OFFER[1], status=200, message_id="mid.answer")
 QUIET = dict.fromkeys(("waiting", "active", "retrying", "fallback", "unexplained"), 0)
 
 
@@ -56,6 +57,15 @@ def test_an_unconfirmed_call_is_listed_whether_it_was_sent_or_not(calls):
     verdict = judge(MESSAGE, row(MESSAGE, "unconfirmed", "unconfirmed"), calls)
 
     assert (len(verdict.unconfirmed), verdict.sent_once, verdict.is_good) == (1, len(calls), True)
+
+
+@pytest.mark.django_db
+def test_a_call_that_was_echoed_may_not_stay_unconfirmed():
+    verdict = judge(
+        MESSAGE, row(MESSAGE, "unconfirmed", "unconfirmed"), {OFFER: [7.5]}, echoed=echoed([CALL], {CALL.message_id})
+    )
+
+    assert (len(verdict.unconfirmed), len(verdict.unexplained), verdict.is_good) == (1, 1, False)
 
 
 @pytest.mark.django_db
@@ -122,6 +132,11 @@ def test_what_has_not_come_to_its_end_is_unfinished(outcome, seen):
 
     assert verdict.unfinished
     assert not verdict.is_good
+
+
+def test_a_call_whose_echo_nobody_took_is_not_echoed():
+    assert echoed([CALL], set()) == set()
+    assert echoed([CALL], {"mid.of another"}) == set()
 
 
 def test_a_call_counts_when_it_took_effect_or_was_refused_for_being_a_second_one():
