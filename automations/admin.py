@@ -14,6 +14,7 @@ from unfold.decorators import display
 from automations import access, pausing
 from automations import delivery_admin as delivery_admin
 from automations.access import OfAccounts, OfTenants
+from automations.exported import EVENT_COLUMNS
 from automations.forms import AccountForm, AutomationForm, PauseActionForm
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
 from automations.redaction import attempts_without_quotes, without_text
@@ -23,6 +24,7 @@ from automations.wording import describe_actions
 from queueops import audit, privacy
 from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
+from queueops.csv_export import ExportedAdmin
 from queueops.filters import WholeValueFilter
 from queueops.forms import minutes_field
 from queueops.jobs import Lane
@@ -217,7 +219,7 @@ class ConversationAdmin(OfAccounts, ReadOnlyAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ReadOnlyAdmin):
+class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ExportedAdmin):
     """What happened, and why what went out did, or did not."""
 
     tenant_path = "account"
@@ -241,6 +243,9 @@ class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ReadOnlyAdmin):
     )
     search_fields = ("key__exact", "source_id__exact", "person__exact", "account__exact")
     search_help_text = "Event key, message or comment id, person or account, whole; or words of the text"
+    list_before_template = "queueops/export_bar.html"
+    export_columns = EVENT_COLUMNS
+    export_without = ("payload", "rules", "attempts")
     fieldsets = (
         ("Event", {"fields": ("key", "kind", "account", "person", "source_id", "text", "lane")}),
         ("Times", {"fields": ("happened_at", "received_at", "started_at", "finished_at")}),

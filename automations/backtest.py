@@ -1,7 +1,8 @@
 """A draft of an automation against what really came: the account's stored events of the last days, decided once more.
 
-Nothing is sent or written. Windows and limits are not applied: this is about which rule answers. Five queries, however
-many events; the rows are streamed, newest first, at most MOST_EVENTS of the account and for at most MOST_SECONDS.
+Nothing is sent or written. Windows and limits are not applied: this is about which rule answers. Five queries and one
+for each limit, however many events; the rows are streamed, newest first, at most MOST_EVENTS of the account and for at
+most MOST_SECONDS.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
 from automations import events, planning, turns
 from automations.looks import shown
 from automations.matching import Decision
-from automations.models import Automation, Event
+from automations.models import Automation, Delivery, Event
 from automations.rehearsal import KINDS, in_words, rules_with
 from automations.replies import Call, Refused
 from automations.turns import Limit
@@ -31,6 +33,14 @@ MOST_SECONDS = 8.0
 SAMPLES = 5
 ROWS_AT_ONCE = 2000
 NO_RULE = "no rule"
+_LIVE = Q(event__kind=events.Kind.LIVE_COMMENT)
+# Of each limit the deliveries that count against it.
+COUNTED: dict[str, Q] = {
+    turns.MESSAGES.name: Q(kind=Delivery.Kind.DM),
+    turns.MEDIA.name: Q(kind=Delivery.Kind.DM, body__message__attachment__type__in=sorted(turns.MEDIA_TYPES)),
+    turns.PRIVATE_REPLIES.name: Q(kind=Delivery.Kind.PRIVATE_REPLY) & ~_LIVE,
+    turns.LIVE_REPLIES.name: Q(kind=Delivery.Kind.PRIVATE_REPLY) & _LIVE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +55,25 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The busiest stretch of one limit: how many calls this rule alone would have made in it."""
+    """The busiest stretch of one limit: how many calls this rule would have made in it, and other rules really did."""
 
     limit: Limit
     peak: int
+    others: int
     at: datetime
 
     @property
+    def total(self) -> int:
+        return self.peak + self.others
+
+    @property
     def is_over(self) -> bool:
-        return self.peak > self.limit.count
+        return self.total > self.limit.count
 
     @property
     def longest_wait(self) -> timedelta:
         """How long the last of them would have waited for its turn."""
-        return timedelta(seconds=max(self.peak / self.limit.count - 1, 0) * self.limit.seconds)
+        return timedelta(seconds=max(self.total / self.limit.count - 1, 0) * self.limit.seconds)
 
 
 @dataclass(slots=True)
@@ -120,7 +135,7 @@ def run(draft: Automation, days: int, *, with_text: bool) -> Report:
         if len(report.samples) < SAMPLES:
             report.samples.append(_sample(stored, planned, with_text=with_text))
     report.gained = _by_name(taken_from)
-    report.loads = [_load(limit, counts) for limit, counts in peaks.items()]
+    report.loads = [_load(draft, limit, counts) for limit, counts in peaks.items()]
     return report
 
 
@@ -171,9 +186,22 @@ def _add_load(peaks: dict[Limit, Counter[int]], stored: Stored, planned: Sequenc
             peaks.setdefault(limit, Counter())[int(stored.received_at.timestamp() // limit.seconds)] += 1
 
 
-def _load(limit: Limit, counts: Counter[int]) -> Load:
+def _load(draft: Automation, limit: Limit, counts: Counter[int]) -> Load:
     stretch, peak = counts.most_common(1)[0]
-    return Load(limit, peak, datetime.fromtimestamp(stretch * limit.seconds, UTC))
+    at = datetime.fromtimestamp(stretch * limit.seconds, UTC)
+    return Load(limit, peak, _by_others(draft, limit, at), at)
+
+
+def _by_others(draft: Automation, limit: Limit, at: datetime) -> int:
+    """How many calls of the account's other automations really counted against the limit in the stretch from then on.
+
+    Read by the deliveries' keys, which grow with time: those of an hour at most. Events that the draft would take away
+    from another automation count twice, here and for the draft: rather too many than too few.
+    """
+    ends = at + timedelta(seconds=limit.seconds)
+    made = Delivery.objects.filter(pk__gte=first_id_of(at), pk__lt=first_id_of(ends)).filter(COUNTED[limit.name])
+    theirs = made.filter(event__account=draft.account.instagram_id).exclude(automation_key=str(draft.pk))
+    return theirs.exclude(status=Delivery.Status.SKIPPED).count()
 
 
 def _sample(stored: Stored, planned: Sequence[Call | Refused], *, with_text: bool) -> Sample:

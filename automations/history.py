@@ -1,7 +1,8 @@
-"""What is old and over, and may be deleted: events with their deliveries, and dead letters that were taken up.
+"""What is old and over, and may be deleted: events with their deliveries, dead letters that were taken up, alerts.
 
 Nothing that is open goes: an event that waits, is retried, dead or unconfirmed; one with a delivery that is sending or
-unconfirmed, or with an open dead letter; a letter that nobody has taken up. The audit log stays for ever.
+unconfirmed, or with an open dead letter; a letter that nobody has taken up; an alert that stands. The audit log stays
+for ever.
 
 Rows are walked by their key, which grows with time, in short transactions: each batch is read by the primary key and
 holds its locks for some milliseconds. Several of these may run at once; each counts what it deleted itself.
@@ -21,7 +22,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from automations.models import Delivery, Event
 from automations.windows import PRIVATE_REPLY_WINDOW
 from queueops.keys import first_id_of, time_of
-from queueops.models import DeadLetter
+from queueops.models import Alert, DeadLetter
 
 BATCH = 1000
 # A row is the guard against answering twice: for as long as a comment may have its one private reply, and a day more,
@@ -39,6 +40,7 @@ class Pruned:
     events: int = 0
     deliveries: int = 0
     letters: int = 0
+    alerts: int = 0
     until: datetime | None = None
 
     def __add__(self, other: Pruned) -> Pruned:
@@ -46,6 +48,7 @@ class Pruned:
             self.events + other.events,
             self.deliveries + other.deliveries,
             self.letters + other.letters,
+            self.alerts + other.alerts,
             other.until or self.until,
         )
 
@@ -62,6 +65,7 @@ def prune(before: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
         )
     yield from _walk(Event, _old_events(before), before, _count_events if dry_run else _delete_events)
     yield from _walk(DeadLetter, _old_letters(before), before, _count_letters if dry_run else _delete_letters)
+    yield from _walk(Alert, _old_alerts(before), before, _count_alerts if dry_run else _delete_alerts)
 
 
 def _old_events(before: datetime) -> QuerySet[Event]:
@@ -74,6 +78,10 @@ def _old_events(before: datetime) -> QuerySet[Event]:
 
 def _old_letters(before: datetime) -> QuerySet[DeadLetter]:
     return DeadLetter.objects.exclude(status=DeadLetter.Status.DEAD).filter(handled_at__lt=before)
+
+
+def _old_alerts(before: datetime) -> QuerySet[Alert]:
+    return Alert.objects.filter(closed_at__lt=before)
 
 
 def _walk(
@@ -91,7 +99,7 @@ def _walk(
         if not keys:
             return
         with transaction.atomic():
-            rows = old.filter(pk__gte=keys[0], pk__lte=keys[-1]).order_by("pk")
+            rows = old.filter(pk__in=keys).order_by("pk")
             if connection.features.has_select_for_update_skip_locked:
                 rows = rows.select_for_update(skip_locked=True, of=("self",))  # another one of us is on those
             pruned = take(list(rows.values_list("pk", flat=True)))
@@ -115,3 +123,12 @@ def _delete_letters(keys: list[uuid.UUID]) -> Pruned:
 
 def _count_letters(keys: list[uuid.UUID]) -> Pruned:
     return Pruned(letters=len(keys))
+
+
+def _delete_alerts(keys: list[uuid.UUID]) -> Pruned:
+    n, _ = Alert.objects.filter(pk__in=keys).delete()
+    return Pruned(alerts=n)
+
+
+def _count_alerts(keys: list[uuid.UUID]) -> Pruned:
+    return Pruned(alerts=len(keys))

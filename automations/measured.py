@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from automations.reasons import Reason
 from queueops import metrics
-from queueops.exposition import Counts
+from queueops.counted import Counts
 
 # Of the lines for each change of state, see `queueops.states`; within a job, whose key is added.
 logger = logging.getLogger("queueops.states")
@@ -17,10 +18,15 @@ COUNTS = (
     Counts(
         "graph_calls_total",
         "Calls to the Graph API by Meta's error code; ok: taken, no_answer: refused connection, time-out or reset.",
-        "code",
+        ("code",),
         prefix=CALL,
     ),
-    Counts("event_outcomes_total", "Events by their final outcome.", "outcome", prefix=OUTCOME),
+    Counts(
+        "event_outcomes_total",
+        "Ends of events by outcome and, where not all was sent, why; of dead ones by what their cause asks for.",
+        ("outcome", "reason"),
+        prefix=OUTCOME,
+    ),
 )
 
 
@@ -31,7 +37,7 @@ def called(status: int = 200, code: int = 0) -> None:
     logger.info("action=graph_called code=%s", said)
 
 
-def ended(outcome: str, n: int = 1) -> None:
-    """Count events that came to their end. outcome: one of `Event.FINAL`."""
-    metrics.count(f"{OUTCOME}{outcome}", n)
-    logger.info("action=event_ended outcome=%s n=%d", outcome, n)
+def ended(outcome: str, reason: str = Reason.NONE) -> None:
+    """Count an event that came to its end. outcome: of `Event.FINAL`, or dead. reason: `Reason`, or a verdict."""
+    metrics.count(f"{OUTCOME}{outcome}:{reason}" if reason else f"{OUTCOME}{outcome}")
+    logger.info("action=event_ended outcome=%s reason=%s", outcome, reason)

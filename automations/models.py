@@ -190,7 +190,7 @@ class Event(models.Model):
     )
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    key = models.CharField(max_length=64, unique=True)
+    key = models.CharField(max_length=64)
     receipt = models.CharField(max_length=36, help_text="Which delivery of Meta's this row was made for.")
     kind = models.CharField(max_length=16, choices=[(kind.value, kind.value.replace("_", " ")) for kind in Kind])
     lane = models.CharField(max_length=16)
@@ -211,6 +211,8 @@ class Event(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        # As a constraint: a unique field of text would get a second index on PostgreSQL, for LIKE, which nobody asks.
+        constraints = [models.UniqueConstraint(fields=["key"], name="event_key")]
         indexes = [
             models.Index(fields=["account", "-id"], name="event_account"),
             models.Index(fields=["person", "-id"], name="event_person"),
@@ -255,7 +257,7 @@ class Delivery(models.Model):
     error = models.JSONField(null=True, blank=True)
     # "private_reply:<comment id>": one private reply per comment ever, across every automation (FACTS section 6).
     # NULL for everything else: of unique values, NULLs may repeat.
-    once_key = models.CharField(max_length=300, null=True, blank=True, unique=True)
+    once_key = models.CharField(max_length=300, null=True, blank=True)  # noqa: DJ001
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -264,7 +266,8 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         permissions = [("settle_delivery", "Can settle unconfirmed deliveries")]
         constraints = [
-            models.UniqueConstraint(fields=["event", "automation_key", "step"], name="delivery_once_per_step")
+            models.UniqueConstraint(fields=["event", "automation_key", "step"], name="delivery_once_per_step"),
+            models.UniqueConstraint(fields=["once_key"], name="delivery_once_key"),
         ]
         indexes = [models.Index(fields=["status", "-id"], name="delivery_status")]
 

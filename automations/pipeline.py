@@ -24,6 +24,7 @@ from automations.graph_errors import Verdict
 from automations.matching import Decision, Rule, RuleSet
 from automations.models import Delivery
 from automations.models import Event as EventRow
+from automations.reasons import NOTHING, Reason, Why
 from automations.replies import Call, Refused
 from automations.turns import Limit, TooLate
 from queueops import awaited, context, database, metrics, objectives
@@ -46,6 +47,8 @@ CUT_OFF = {
 
 # Why a recorded delivery may not be sent, by whether the comment's one private reply is what it would have been.
 ALREADY = {True: "This comment already has its one private reply.", False: "Another run of this event has this step."}
+NO_RULE_ANY_MORE = Why(Reason.RULE_REMOVED, "Its automation was removed before all was sent.")
+NO_PUBLIC_REPLY = Why(Reason.NOT_OFFERED, "Instagram takes no public replies to comments on a live video.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +103,26 @@ class Run:
         self.turn = None if found else self.turn
         return found
 
-    async def end(self, statuses: Iterable[str], reason: str) -> None:
+    async def end(self, statuses: Iterable[str], why: Why) -> None:
         """Close the event with what became of its steps. Raises RetryLater when an echo is still to be awaited."""
         outcome = settling.outcome_of(statuses)
         if self.is_unawaited:
             await self.keep()
             raise RetryLater("Whether it was sent is unknown, and Redis is away: its echo is not awaited.", AWAIT_AGAIN)
-        await self.move(outcome=outcome, reason=reason)
+        await self.move(outcome=outcome, reason=why.words)
         if outcome == Outcome.UNCONFIRMED:  # an echo may have settled a step since it was left so
             outcome = await database.run(settling.recount, self.started.id)
-        measured.ended(outcome)
+        measured.ended(outcome, why.reason)
 
 
 async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
     """Answer the event by its account's rules. Raises what `queueops.errors` has, for the runner to interpret."""
     received_at = datetime.fromisoformat(receipt["at"])
     happened_at = windows.happened_at(event, received_at)
-    metrics.observe("wait", (datetime.now(UTC) - received_at).total_seconds() * 1000)
+    metrics.observe(f"wait:{lane}", (datetime.now(UTC) - received_at).total_seconds() * 1000)
     account = await cache().account(event.account)
     rules, decision = await _decide(event, account)
-    outcome, reason = _outcome_before_sending(event, account, decision)
+    outcome, why = _outcome_before_sending(event, account, decision)
     steps = _calls(event, account, decision.rule) if account and decision.rule and outcome == Outcome.PROCESSING else []
     first = await _first_delivery(event, account, steps, happened_at)
     started = await database.writer(records.start).submit(
@@ -131,7 +134,7 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
             happened_at=happened_at,
             account=account,
             outcome=outcome,
-            reason=reason,
+            reason=why.words,
             automation=decision.rule.id if decision.rule else None,
             rules=tuple(decision.looks),
             delivery=first.delivery if first else None,
@@ -142,7 +145,7 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
     # What an earlier run began is continued with the rule it began with, so that no second rule answers as well.
     rule = rules.get(started.automation) if started.automation else decision.rule
     if account is None or not (steps or started.deliveries):
-        measured.ended(outcome)
+        measured.ended(outcome, why.reason)
         return Done.COMPLETED
     if rule is not decision.rule:
         steps = _calls(event, account, rule) if rule else []
@@ -163,14 +166,14 @@ async def _decide(event: Event, account: AccountInfo | None) -> tuple[RuleSet, D
     return rules, rules.decide(planning.subject(event))
 
 
-def _outcome_before_sending(event: Event, account: AccountInfo | None, decision: Decision) -> tuple[str, str]:
+def _outcome_before_sending(event: Event, account: AccountInfo | None, decision: Decision) -> tuple[str, Why]:
     if account is None:
-        return Outcome.UNKNOWN_ACCOUNT, "No account with this Instagram user id is connected here."
+        return Outcome.UNKNOWN_ACCOUNT, Why(words="No account with this Instagram user id is connected here.")
     if planning.is_own(event, account.username):
-        return Outcome.SKIPPED, "The account's own comment."
+        return Outcome.SKIPPED, Why(Reason.OWN_COMMENT, "The account's own comment.")
     if event.kind not in planning.TRIGGERS:
-        return Outcome.NO_MATCH, "Meta offers no answer to a mention by its ids alone."
-    return (Outcome.PROCESSING, "") if decision.rule else (Outcome.NO_MATCH, "")
+        return Outcome.NO_MATCH, Why(Reason.NOT_OFFERED, "Meta offers no answer to a mention by its ids alone.")
+    return (Outcome.PROCESSING if decision.rule else Outcome.NO_MATCH), NOTHING
 
 
 def _calls(event: Event, account: AccountInfo, rule: Rule) -> list[Call | Refused]:
@@ -219,7 +222,7 @@ async def _send(run: Run, steps: list[Call | Refused], first: First | None) -> N
     begun = first.delivery.step if first and run.started.may_send else 0
     run.turn = first.limit if first and not begun else None
     statuses = await _left_by_earlier_run(run)
-    reason = ""
+    first_why = NOTHING
     for step in steps:
         status = statuses.get(step.step)
         if status is None or status in (Status.FAILED, Status.SENDING):
@@ -229,10 +232,10 @@ async def _send(run: Run, steps: list[Call | Refused], first: First | None) -> N
                 await run.keep()
                 raise
             statuses[step.step] = status
-            reason = reason or why
+            first_why = first_why if first_why.words else why
         if status not in GOES_ON:
             break
-    await run.end(statuses.values(), reason)
+    await run.end(statuses.values(), first_why)
 
 
 async def _left_by_earlier_run(run: Run) -> dict[int, str]:
@@ -247,46 +250,47 @@ async def _leave_off(run: Run) -> None:
     """The rule that was begun with is gone: nothing more is sent, and what was cut off stays unconfirmed."""
     statuses = await _left_by_earlier_run(run)
     for step in [step for step, status in statuses.items() if status == Status.SENDING]:
-        statuses[step], _ = await _leave_unconfirmed(run, step, CUT_OFF)
-    await run.end(statuses.values(), "Its automation was removed before all was sent.")
+        statuses[step], _ = await _leave_unconfirmed(run, step, Reason.CUT_OFF, CUT_OFF)
+    await run.end(statuses.values(), NO_RULE_ANY_MORE)
 
 
-async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_begun: bool) -> tuple[str, str]:
+async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_begun: bool) -> tuple[str, Why]:
     """The step's new status and, unless it was sent, why."""
     if earlier == Status.SENDING:
-        return await _leave_unconfirmed(run, step.step, CUT_OFF)
+        return await _leave_unconfirmed(run, step.step, Reason.CUT_OFF, CUT_OFF)
     if isinstance(step, Refused):
-        return await _skip(run, step, {}, step.reason)
+        return await _skip(run, step, {}, Why(Reason.UNFIT, step.reason))
     if step.kind == "public_reply" and run.event.kind is Kind.LIVE_COMMENT:
-        return await _skip(run, step, step.body, "Instagram takes no public replies to comments on a live video.")
+        return await _skip(run, step, step.body, NO_PUBLIC_REPLY)
     if is_begun:
         return await _call(run, step)
-    reason = await _why_never(run, step)
-    if reason:
-        return await _skip(run, step, step.body, reason)
+    why = await _why_never(run, step)
+    if why is not None:
+        return await _skip(run, step, step.body, why)
     delivery = _delivery(step)
     if not await run.move(delivery=delivery):
-        return Status.SKIPPED, ALREADY[delivery.once_key is not None]
+        return Status.SKIPPED, Why(Reason.ALREADY, ALREADY[delivery.once_key is not None])
     return await _call(run, step)
 
 
-async def _why_never(run: Run, step: Call) -> str:
-    """Why the step cannot go any more; "" when it goes now and has its turn. Raises RetryLater when it must wait."""
+async def _why_never(run: Run, step: Call) -> Why | None:
+    """Why the step cannot go any more; None when it goes now and has its turn. Raises RetryLater when it must wait."""
     now = datetime.now(UTC)
     closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, run.started.last_inbound_at)
     if closes is None or now > closes:
-        return f"{windows.closed_reason(step.kind, closes)} {pacing.standing(run.account)}".rstrip()
+        words = f"{windows.closed_reason(step.kind, closes)} {pacing.standing(run.account)}".rstrip()
+        return Why(Reason.WINDOW_CLOSED, words)
     await pacing.check(run.account, now, run.happened_at, closes)
     limit = turns.limit_on(run.event.kind, step)
     try:
         if limit is not None and not run.has_turn(limit):
             await turns.take(limit, run.account.instagram_id, run.event.key, now, closes)
     except TooLate as error:
-        return error.reason
-    return ""
+        return Why(Reason.LIMIT, error.reason)
+    return None
 
 
-async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], reason: str) -> tuple[str, str]:
+async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], why: Why) -> tuple[str, Why]:
     await run.move(
         delivery=deliveries.NewDelivery(
             step=step.step,
@@ -294,13 +298,13 @@ async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], reason: st
             recipient=step.recipient,
             body=body,
             status=Status.SKIPPED,
-            error={"title": reason, "verdict": Verdict.REJECT.value},
+            error={"title": why.words, "verdict": Verdict.REJECT.value},
         )
     )
-    return Status.SKIPPED, reason
+    return Status.SKIPPED, why
 
 
-async def _call(run: Run, call: Call) -> tuple[str, str]:
+async def _call(run: Run, call: Call) -> tuple[str, Why]:
     try:
         answer = await graph.client().send(call.path, call.body, run.account.token)
     except graph.GraphError as error:
@@ -310,13 +314,13 @@ async def _call(run: Run, call: Call) -> tuple[str, str]:
     run.unwritten = deliveries.Result(step=call.step, status=Status.SENT, message_id=answer.message_id)
     if answer.usage:
         await pacing.heed(run.account, answer.usage, datetime.now(UTC))
-    return Status.SENT, ""
+    return Status.SENT, NOTHING
 
 
-async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, str]:
+async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, Why]:
     """Record what Meta said, and turn it into what happens next."""
     if error.verdict is Verdict.PROBABLY_SENT:
-        return await _leave_unconfirmed(run, call.step, error.as_json())
+        return await _leave_unconfirmed(run, call.step, Reason.NO_ANSWER, error.as_json())
     run.unwritten = deliveries.Result(step=call.step, status=Status.FAILED, error=error.as_json())
     await run.move()
     if error.verdict in (Verdict.WAIT, Verdict.PAUSE_ACCOUNT, Verdict.NEEDS_OWNER):
@@ -328,12 +332,12 @@ async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, 
     raise Reject(str(error), error.cause())
 
 
-async def _leave_unconfirmed(run: Run, step: int, error: dict[str, Any]) -> tuple[str, str]:
+async def _leave_unconfirmed(run: Run, step: int, reason: Reason, error: dict[str, Any]) -> tuple[str, Why]:
     """Commit that nobody knows whether the step was sent, and await its echo; the step's status, and why."""
     run.unwritten = deliveries.Result(step=step, status=Status.UNCONFIRMED, error=error)
     await run.move()
     status = await _await_echo(run, step)
-    return status, "" if status == Status.SENT else error["title"]
+    return status, NOTHING if status == Status.SENT else Why(reason, error["title"])
 
 
 async def _await_echo(run: Run, step: int) -> str:

@@ -55,7 +55,7 @@ def until_the_rules(event: Event, account: Account | None) -> list[Station]:
     twice = f"No. Later deliveries of it by Meta are recognised by its key, {event.key}, and answered only once."
     return [
         Station("Received", signed, event.received_at, GOOD),
-        Station("Duplicate?", twice, None, GOOD),
+        Station("Duplicate?", twice, event.received_at, GOOD),
         lane(event.kind, event.lane, event.received_at, event.started_at),
         of_account(account, event.account, event.received_at),
     ]
@@ -84,20 +84,20 @@ def _why_lane(kind: str, name: str) -> str:
 
 
 def of_account(account: Account | None, instagram_id: str, received_at: datetime | None) -> Station:
-    """Whether we know the account, and how it stands now."""
-    if account is None:
-        return Station("Account", f"{instagram_id} is not connected here.", None, BAD)
+    """Whether we know the account, and how it stands now: that is the time of it, but for what has one of its own."""
     now = timezone.now()
+    if account is None:
+        return Station("Account", f"{instagram_id} is not connected here.", now, BAD)
     if account.status == Account.Status.NEEDS_OWNER:
-        return Station("Account", f"{account} needs its owner: {account.status_reason or 'no reason given'}", None, BAD)
+        return Station("Account", f"{account} needs its owner: {account.status_reason or 'no reason given'}", now, BAD)
     if account.status == Account.Status.PAUSED:
-        return Station("Account", f"{account} is paused: {account.status_reason or 'no reason given'}", None, WARN)
+        return Station("Account", f"{account} is paused: {account.status_reason or 'no reason given'}", now, WARN)
     if account.paused_until and account.paused_until > now:
         why = account.status_reason or "paused"
-        return Station("Account", f"{account} waits until {stamp(account.paused_until)}: {why}", None, WARN)
+        return Station("Account", f"{account} waits until {stamp(account.paused_until)}: {why}", now, WARN)
     if received_at and account.created_at > received_at:
         return Station("Account", f"{account} was connected only afterwards.", account.created_at, WARN)
-    return Station("Account", f"{account} is connected and active.", None, GOOD)
+    return Station("Account", f"{account} is connected and active.", now, GOOD)
 
 
 def until_the_call(event: Event, account: Account | None, deliveries: Sequence[Delivery]) -> list[Station]:
@@ -147,9 +147,10 @@ def _limits(event: Event, deliveries: Sequence[Delivery]) -> Station:
         at = datetime.fromisoformat(waits[-1]["at"])
         return Station("Limits", f"{waits[-1]['result']} (put off {len(waits)} times)", at, WARN)
     if not deliveries:
-        return Station("Limits", "Not asked: nothing was to be sent.")
+        return Station("Limits", "Not asked: nothing was to be sent.", event.finished_at)
+    begun_at = min(delivery.created_at for delivery in deliveries)
     held = [limit for limit in (MESSAGES, PRIVATE_REPLIES, LIVE_REPLIES) if limit.count]
-    return Station("Limits", f"No wait was needed ({'; '.join(map(str, held)) or 'none is set'}).", None, GOOD)
+    return Station("Limits", f"No wait was needed ({'; '.join(map(str, held)) or 'none is set'}).", begun_at, GOOD)
 
 
 def next_steps(
@@ -221,7 +222,7 @@ def of_held(where: Whereabouts, account: Account | None) -> list[Station]:
     received_at = received(receipt)
     return [
         Station("Received", "Meta's signature was good.", received_at, GOOD),
-        Station("Duplicate?", f"No. Its key is {where.id}.", None, GOOD),
+        Station("Duplicate?", f"No. Its key is {where.id}.", received_at, GOOD),
         lane(str(payload.get("kind")), where.held.lane, None, None),
         of_account(account, str(payload.get("account", "")), received_at),
         Station("Rules", "Not asked yet: a worker asks when it takes it up."),

@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from automations import events, pipeline, records, settling, windows
+from automations import events, given_up, measured, pipeline, records, settling, windows
+from automations.models import Event
 from queueops import context, database, scrubbing
 from queueops.errors import RetryLater
-from queueops.jobs import Done, Failure, Verb, task
+from queueops.jobs import Done, Failure, Knows, Verb, task
 
 
 async def note_failure(payload: dict[str, Any], receipt: dict[str, Any], failure: Failure) -> None:
     """Show the failed attempt on the event."""
     if (event := _readable(payload)) is not None:
         await database.run(records.note_failure, event, receipt, failure)
+    if failure.dead:
+        measured.ended(Event.Outcome.DEAD, failure.cause.verdict if failure.cause else "bug")
 
 
 def note_operator(payload: dict[str, Any], receipt: dict[str, Any], verb: Verb) -> None:
@@ -63,9 +66,13 @@ def _readable(payload: dict[str, Any]) -> events.Event | None:
 @task(
     on_failure=note_failure,
     on_operator=note_operator,
-    expires_at=expires_at,
-    delivered_at=records.delivered_at,
-    validate_payload=validate_payload,
+    knows=Knows(
+        expires_at=expires_at,
+        delivered_at=records.delivered_at,
+        validate_payload=validate_payload,
+        automation_of=given_up.automation_of,
+        waits=given_up.waits,
+    ),
 )
 async def process_event(payload: dict[str, Any], receipt: dict[str, Any]) -> Done:
     """Answer one event. payload: `Event.as_payload()`; receipt: {"id", "at"} of the delivery that brought it."""

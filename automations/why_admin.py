@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -24,6 +25,7 @@ from automations.translator import Explanation
 from automations.why import Found, Period, Seen
 from queueops import connections, privacy, switches, whereabouts
 from queueops.embedded import EmbeddedValkeyError
+from queueops.keys import EARLIEST, LATEST
 from queueops.models import DeadLetter
 from queueops.whereabouts import Whereabouts
 
@@ -37,6 +39,7 @@ class WhyForm(forms.Form):
     """What is looked for; a time narrows what is found of a person or an account."""
 
     q = forms.CharField(
+        label="What",
         required=False,
         widget=forms.TextInput(
             {
@@ -48,14 +51,17 @@ class WhyForm(forms.Form):
         ),
     )
     at = forms.DateTimeField(
+        label="Time",
         required=False,
         input_formats=("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"),
+        validators=[MinValueValidator(EARLIEST), MaxValueValidator(LATEST)],
         widget=forms.DateTimeInput(
             {"class": "cad-input cad-few", "type": "datetime-local", "aria-label": "When, in UTC (optional)"},
             format="%Y-%m-%dT%H:%M",
         ),
     )
     within = forms.ChoiceField(
+        label="How exactly",
         required=False,
         choices=WITHIN,
         widget=forms.Select({"class": "cad-input cad-few", "aria-label": "How exactly"}),

@@ -22,10 +22,11 @@ from django.test import Client
 from bench import console_asks, console_rows
 from bench.results import Row
 from bench.servers import ROOT, Servers
+from queueops import cause_counts
 
 TIMES = 20
 # For the whole of one database; what is left over is asked fewer times, and says so.
-SECONDS = 100.0
+SECONDS, QUICK_SECONDS = 100.0, 5.0
 LETTERS = {"postgresql": 1_000_000, "sqlite": 100_000}
 QUICK_SHARE = 100
 # This module needs Django's settings to be there already.
@@ -35,10 +36,10 @@ TARGET_MS = {"postgresql": 300.0, "sqlite": 1000.0}
 
 def measure(servers: Servers, pairs: int, quick: bool) -> list[Row]:
     """The 95th percentile of each, the slowest first. pairs: unused, for there is no peer."""
-    share = QUICK_SHARE if quick else 1
+    share, seconds = (QUICK_SHARE, QUICK_SECONDS) if quick else (1, SECONDS)
     call_command("migrate", verbosity=0)
-    rows = _rows("PostgreSQL", TARGET_MS["postgresql"], ask_all(LETTERS["postgresql"] // share))
-    return rows + _rows("SQLite", TARGET_MS["sqlite"], _on_sqlite(servers, LETTERS["sqlite"] // share))
+    rows = _rows("PostgreSQL", TARGET_MS["postgresql"], ask_all(LETTERS["postgresql"] // share, seconds))
+    return rows + _rows("SQLite", TARGET_MS["sqlite"], _on_sqlite(servers, LETTERS["sqlite"] // share, seconds))
 
 
 def _rows(database: str, target: float, took: dict[str, list[float]]) -> list[Row]:
@@ -58,34 +59,35 @@ def percentile(times: list[float], share: float = 0.95) -> float:
     return sorted(times)[ceil(len(times) * share) - 1]
 
 
-def _on_sqlite(servers: Servers, letters: int) -> dict[str, list[float]]:
+def _on_sqlite(servers: Servers, letters: int, seconds: float) -> dict[str, list[float]]:
     environment = {**os.environ, "DATABASE_URL": f"sqlite:///{servers.folder / 'console.sqlite3'}"}
-    command = [sys.executable, "-c", ON_ITS_OWN, str(letters)]
+    command = [sys.executable, "-c", ON_ITS_OWN, str(letters), str(seconds)]
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own
     found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def ask_all(letters: int) -> dict[str, list[float]]:
-    """Fill the database and ask everything; milliseconds of each request, by address."""
+def ask_all(letters: int, seconds: float) -> dict[str, list[float]]:
+    """Fill the database and ask everything for so long; milliseconds of each request, by address."""
     console_rows.fill(letters, int(time.time() * 1000))
+    cause_counts.turn()  # as one of the workers does once a minute
     client = _operator()
     addresses = console_asks.addresses()
     for address in addresses:
         _open(client, address)  # what is read for the first time comes from the disk
     took: dict[str, list[float]] = {address: [] for address in addresses}
-    for address in _rounds(addresses):
+    for address in _rounds(addresses, seconds):
         took[address].append(_open(client, address))
     return took
 
 
-def _rounds(addresses: list[str]) -> Iterator[str]:
+def _rounds(addresses: list[str], seconds: float) -> Iterator[str]:
     """All of them in turn, TIMES times or until the time is over, whichever is sooner; once at least."""
     started = time.monotonic()
     for _ in range(TIMES):
         gc.collect()
         yield from addresses
-        if time.monotonic() - started > SECONDS:
+        if time.monotonic() - started > seconds:
             return
 
 
@@ -107,6 +109,6 @@ def _open(client: Client, address: str) -> float:
 
 
 def main() -> None:
-    """On the database of the environment, with so many dead letters; writes the times as JSON on the last line."""
+    """On the database of the environment, with so many dead letters, for so many seconds; JSON on the last line."""
     call_command("migrate", verbosity=0)
-    sys.stdout.write(f"\n{json.dumps(ask_all(int(sys.argv[1])))}\n")
+    sys.stdout.write(f"\n{json.dumps(ask_all(int(sys.argv[1]), float(sys.argv[2])))}\n")

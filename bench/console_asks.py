@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from automations.models import Contact, Delivery, Event
+from bench.console_rows import CAUSES as FAULTS
 from bench.console_rows import DAYS
-from queueops.models import AuditEntry, DeadLetter
+from queueops import history_charts
+from queueops.models import AuditEntry, DeadLetter, Operation
 
 EVENTS, DELIVERIES = "/admin/automations/event/", "/admin/automations/delivery/"
 CONTACTS, CONVERSATIONS = "/admin/automations/contact/", "/admin/automations/conversation/"
 LETTERS, AUDIT, API = "/admin/queueops/deadletter/", "/admin/queueops/auditentry/", "/api/dead-letters"
+OVERVIEW, CAUSES, PLAN = "/admin/queueops/console/", "/admin/queueops/cause/", "/admin/queueops/operation/plan"
 
 BUSY, QUIET = "17841400000000000", "17841400000000007"
 # Every list: as it opens, further on, as far as it counts, by a filter, by filters together, sorted, searched.
@@ -91,7 +94,7 @@ SEARCHES = {
 def addresses() -> list[str]:
     """All of them; the tables must be full."""
     last_page = min(200, AuditEntry.objects.count() // 50)  # the shortest of the lists
-    found = ["/admin/", "/admin/queueops/console/", *_rows()]
+    found = ["/admin/", *(f"{OVERVIEW}?span={span}" for span in history_charts.SPANS), *_of_causes(), *_rows()]
     for page, filters in FILTERS.items():
         asked = [{}, *filters, *({"q": text} for text in SEARCHES.get(page, ()))]
         if page in SORTED_BY:
@@ -107,6 +110,24 @@ def _periods(name: str) -> list[dict[str, str]]:
     since, until = (now - timedelta(days=days) for days in (DAYS * 0.7, DAYS * 0.6))
     between = {f"{name}_from_0": f"{since:%Y-%m-%d}", f"{name}_to_0": f"{until:%Y-%m-%d}"}
     return [{f"{name}_from_0": f"{now - timedelta(days=1):%Y-%m-%d}"}, between]
+
+
+def _of_causes() -> list[str]:
+    """All causes, each one, and what an order over many letters says before it is given."""
+    often, seldom = f"fingerprint={0:032x}", f"fingerprint={len(FAULTS) - 1:032x}"
+    chosen = (
+        "",
+        often,
+        seldom,
+        f"account={BUSY}",
+        f"account={QUIET}&verdict=bug",
+        "lane=default",
+        "q=zebra",
+        "q=nowhere",
+    )
+    plans = [f"{PLAN}/{what}/?{which}" for what in Operation.What for which in chosen]
+    pages = [f"{CAUSES}{n:032x}/change/" for n in range(len(FAULTS))]
+    return [CAUSES, f"{CAUSES}?state=resolved", *pages, "/admin/queueops/operation/", *plans]
 
 
 def _rows() -> list[str]:

@@ -6,18 +6,25 @@ words that they do not share.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from automations.models import Workspace
+from queueops import rollups
+from queueops.jobs import Lane
+from queueops.models import Cause
 
 DAYS = 30
 ACCOUNTS = 40
 BATCH = 1_000_000
+# Rows of each span. A chart draws less than a hundred, along the key's index.
+MINUTES = 3000
 WORKSPACE = "00000000000070008000000000000000"
 
 # Half of everything is one account's; the others share the rest.
@@ -28,6 +35,9 @@ AT_MS = "({start} + n * {step})"
 ID = f"«uuid:«hex:{AT_MS},12» || '70008' || «hex:n,15»»"
 KEY = "«hex:(n * 2654435761) % 4294967296,8» || «hex:n,24»"
 AT = f"«time:{AT_MS}»"
+# A message may be answered for a day, a comment for a week.
+EXPIRES_AT = f"""CASE WHEN n % 10 < 6 THEN «time:({AT_MS} + 86400000)»
+    WHEN n % 10 < 9 THEN «time:({AT_MS} + 604800000)» END"""
 ACCOUNT_ID = f"«uuid:'0000000000007000800000000000' || «hex:{ACCOUNT},4»»"
 CONTACT_ID = "«uuid:«hex:(n * 2654435761) % 4294967296,8» || '00005000a' || «hex:n,15»»"
 
@@ -54,10 +64,13 @@ CAUSES = (
 )
 
 
+# Of every thousand one is of the last cause: rare.
+CAUSE = "(CASE WHEN n % 1000 = 999 THEN 7 ELSE n % 7 END)"
+
+
 def _of_cause(place: int) -> str:
     cases = " ".join(f"WHEN {n} THEN {_literal(cause[place])}" for n, cause in enumerate(CAUSES))
-    # Of every thousand one is of the last cause: rare.
-    return f"CASE (CASE WHEN n % 1000 = 999 THEN 7 ELSE n % 7 END) {cases} END"
+    return f"CASE {CAUSE} {cases} END"
 
 
 def _literal(value: object) -> str:
@@ -86,14 +99,14 @@ TABLES = {
     ),
     "queueops_deadletter": (
         "id, event, func, payload, lane, kind, account, person, source_id, cause_code, cause_subcode, cause_title, "
-        "cause_verdict, error, traceback, attempts, status, created_at, fingerprint, edits",
+        "cause_verdict, error, traceback, attempts, status, created_at, expires_at, fingerprint, edits",
         f"{ID}, {KEY}, 'automations.tasks.process_event', "
         f"«json:'{{\"args\": [' || {PAYLOAD} || ']}}'», {LANE}, {KIND}, "
         f"{TENANT}, {PERSON}, 'comment' || n, {_of_cause(0)}, {_of_cause(1)}, {_of_cause(2)}, {_of_cause(3)}, "
         f"{_of_cause(2)} || ': ' || CASE WHEN n % 50021 = 7 THEN 'zebra' ELSE 'fbtrace' END || n, "
         f"'Traceback (most recent call last)', n % 5 + 1, "
-        f"CASE WHEN n % 2 = 0 THEN 'dead' WHEN n % 10 < 7 THEN 'retried' "
-        f"WHEN n % 10 < 9 THEN 'resolved' ELSE 'discarded' END, {AT}, «hex:n % 7,32», «json:'[]'»",
+        f"CASE WHEN n % 6 < 5 THEN 'dead' WHEN n % 9 < 5 THEN 'retried' WHEN n % 9 < 8 THEN 'resolved' "
+        f"ELSE 'discarded' END, {AT}, {EXPIRES_AT}, «hex:{CAUSE},32», «json:'[]'»",
     ),
     "queueops_auditentry": (
         "number, at, who, who_id, through, action, kind, count, reason, details, previous, seal",
@@ -108,7 +121,7 @@ SHARES = {
     "automations_conversation": 10,
     "automations_event": 50,
     "automations_delivery": 50,
-    "queueops_deadletter": 10,
+    "queueops_deadletter": 12,  # ten are open
     "queueops_auditentry": 1,
     "queueops_audittarget": 1,
 }
@@ -140,12 +153,36 @@ def fill(letters: int, now_ms: int) -> None:
     Workspace.objects.create(pk=UUID(WORKSPACE), name="Bench")
     with connection.cursor() as cursor, _without_indexes():
         cursor.execute(_in_words(_accounts()))
+        for n, (code, subcode, title, verdict) in enumerate(CAUSES):
+            Cause.objects.create(fingerprint=f"{n:032x}", title=title, code=code, subcode=subcode, verdict=verdict)
+        _fill_minutes(cursor, now_ms // 60_000)
         for table, share in SHARES.items():
             rows = letters * share // 10
             for first in range(1, rows + 1, BATCH):
                 cursor.execute(_insert(table, first, min(first + BATCH - 1, rows), rows, letters, now_ms))
     with connection.cursor() as cursor:
         cursor.execute(f"VACUUM ANALYZE {', '.join(TABLES)}" if connection.vendor == "postgresql" else "ANALYZE")
+
+
+def _fill_minutes(cursor: CursorWrapper, now: int) -> None:
+    """What the charts draw: rows of a minute and the coarser ones, all alike. now: Unix minute."""
+    counts = {f"n:{name}": 400 for name in ("completed", "cache_hit", "cache_miss", *_by_lane("arrived"))}
+    for name in ("wait", "process", "answer"):
+        counts |= {f"ms:{name}:{bucket}": bucket for bucket in range(1, 60)}
+    state = {name: 300 for place in ("waiting", "active", "retrying", "dead", "oldest") for name in _by_lane(place)}
+    for span in rollups.SPANS:
+        series = SERIES[connection.vendor].format(first=1, last=MINUTES)
+        cursor.execute(
+            _in_words(
+                "INSERT INTO queueops_rollup (span, minute, minutes, counts, state, met, missed, unexplained) "  # noqa: S608
+                f"SELECT {span}, {now // span * span} - n * {span}, {span}, «json:'{json.dumps(counts)}'», "
+                f"«json:'{json.dumps(state)}'», 400, 1, 0 FROM {series}"
+            )
+        )
+
+
+def _by_lane(name: str) -> list[str]:
+    return [f"{name}:{lane}" for lane in Lane]
 
 
 def _accounts() -> str:
@@ -187,6 +224,9 @@ def _without_indexes() -> Iterator[None]:
         return
     with connection.cursor() as cursor:
         tables = list(TABLES)
+        # Nobody needs the rows after a crash. Those that refer to others come first.
+        for table in reversed(tables):
+            cursor.execute(f"ALTER TABLE {table} SET UNLOGGED")
         cursor.execute("SET session_replication_role = replica; SET synchronous_commit = off")
         cursor.execute("SET maintenance_work_mem = '1GB'; SET max_parallel_maintenance_workers = 2")
         cursor.execute(

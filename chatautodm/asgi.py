@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 
-from django.core.asgi import get_asgi_application
+from django import setup
+
+from chatautodm.charsets import Handler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatautodm.settings")
-django = get_asgi_application()
+setup(set_prefix=False)
+django = Handler()
 
 # Only now: the database tier's models need Django to be set up.
 from queueops import loops  # noqa: E402

@@ -15,12 +15,13 @@ environ.Env.read_env(BASE_DIR / ".env")
 env = environ.Env()
 
 
-def integer(name: str, default: int, at_least: int = 0) -> int:
+def integer(name: str, default: int, at_least: int = 0, at_most: int | None = None) -> int:
     """The variable as a whole number, or one clear error at start-up."""
     text = os.environ.get(name, "").strip() or str(default)
-    if not text.removeprefix("-").isdecimal() or int(text) < at_least:
+    if not text.removeprefix("-").isdecimal() or int(text) < at_least or (at_most is not None and int(text) > at_most):
+        most = "" if at_most is None else f" and at most {at_most}"
         raise ImproperlyConfigured(
-            f"{name}={text!r} must be a whole number of at least {at_least}; the default is {default}."
+            f"{name}={text!r} must be a whole number of at least {at_least}{most}; the default is {default}."
         )
     return int(text)
 

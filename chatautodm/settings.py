@@ -153,6 +153,7 @@ MIDDLEWARE = [
     "chatautodm.health.probes",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "chatautodm.refusals.no_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -306,6 +307,8 @@ QUEUE_WORKERS = integer("QUEUE_WORKERS", 0)
 QUEUE_MAX_ATTEMPTS = integer("QUEUE_MAX_ATTEMPTS", 3, at_least=1)
 QUEUE_BACKOFF_SECONDS = integer("QUEUE_BACKOFF_SECONDS", 2)
 QUEUE_STUCK_AFTER_SECONDS = integer("QUEUE_STUCK_AFTER_SECONDS", 300, at_least=1)
+QUEUE_SHARE_DEFAULT = integer("QUEUE_SHARE_DEFAULT", 10, at_most=40)  # per cent
+QUEUE_SHARE_LOW = integer("QUEUE_SHARE_LOW", 5, at_most=40)
 QUEUE_DEDUP_WINDOW_SECONDS = integer("QUEUE_DEDUP_WINDOW_SECONDS", 10, at_least=1)
 QUEUE_MAX_WEBHOOKS_PER_MINUTE = integer("QUEUE_MAX_WEBHOOKS_PER_MINUTE", 10_000)
 QUEUE_MAX_DEPTH = integer("QUEUE_MAX_DEPTH", 1_000_000)

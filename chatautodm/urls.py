@@ -38,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics/", Metrics.as_view(counts=measured.COUNTS)),
     # What queueops links to when it shows a job: here is decided which page that is.
     path("trace/<path:key>", RedirectView.as_view(pattern_name="admin:automations_event_trace"), name="trace"),
+    path("admin/r/<path:content_type_id>/<path:object_id>/", admin.site.admin_view(refusals.no_page)),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

@@ -85,6 +85,14 @@ def open_now(user: Any = None, most: int = 20) -> list[Alert]:
     return list(visible(Alert.objects.open(), user).select_related("acknowledged_by")[:most])
 
 
+def strip(user: Any, most: int = 5) -> tuple[list[Alert], bool]:
+    """What stands at the top of a page for this user, and whether there is more; nothing without the permission."""
+    if not user.has_perm("queueops.view_alert"):
+        return [], False
+    found = open_now(user, most + 1)
+    return found[:most], len(found) > most
+
+
 def find(look: Look, conditions: Iterable[Condition]) -> dict[str, Sequence[Found] | None]:
     """What each condition finds, by its name."""
     return {condition.name: _found(condition, look) for condition in conditions}

@@ -55,6 +55,8 @@ PAGE: dict[str, Any] = {
             "account": "17841456778752687",
             "person": "8422491661125971",
             "source_id": "aWdfZAG1faXRlbToxOklHTWVzc2FnZAUlE",
+            "automation": "01a2004f-8a50-7315-ae2c-d3fa33aa47e9",
+            "automation_name": "Answer a DM with the link",
             "cause": {
                 "code": 190,
                 "subcode": 463,

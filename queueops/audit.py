@@ -72,19 +72,19 @@ def kind_of(thing: models.Model | type[models.Model]) -> str:
 
 def record(act: Act) -> AuditEntry:
     """Append one entry, in the caller's transaction if there is one. Those who come at once wait for each other."""
-    targets = sorted({(_clean(key)[:64], _clean(name)[:200]) for key, name in act.targets})
+    targets = sorted({(clean(key)[:64], clean(name)[:200]) for key, name in act.targets})
     with transaction.atomic():
         number, previous = _last()
         entry = AuditEntry(
             number=number + 1,
             at=timezone.now(),
-            who=_clean(act.by.who)[:150],
+            who=clean(act.by.who)[:150],
             who_id=str(act.by.user.pk) if act.by.user is not None else "",
             through=act.by.through,
             action=act.action,
             kind=act.kind,
             count=len(targets),
-            reason=_clean(act.by.reason).strip()[:REASON_CHARACTERS],
+            reason=clean(act.by.reason).strip()[:REASON_CHARACTERS],
             details=act.details,
             previous=previous,
         )
@@ -116,8 +116,8 @@ def _last() -> tuple[int, str]:
     return number, last_seal
 
 
-def _clean(text: str) -> str:
-    """Without what PostgreSQL refuses: NUL and lone surrogates."""
+def clean(text: str) -> str:
+    """What somebody typed, without what PostgreSQL refuses: NUL and lone surrogates."""
     return text.replace("\0", "").encode(errors="replace").decode()
 
 

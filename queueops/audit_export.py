@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 
 import orjson
 from django.db.models import QuerySet
 
+from queueops.csv_export import CONTENT_TYPE, ROWS_AT_ONCE, csv_line
 from queueops.models import AuditEntry
 
 COLUMNS = (
@@ -25,18 +24,16 @@ COLUMNS = (
     "previous",
     "seal",
 )
-# A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_lines(entries: QuerySet[AuditEntry]) -> Iterator[str]:
     """A line of names, then one for each entry, with `targets` as `key name; …`."""
-    yield _csv([*COLUMNS, "targets"])
+    yield csv_line([*COLUMNS, "targets"])
     for entry in _oldest_first(entries):
         values = [*(getattr(entry, name) for name in COLUMNS)]
         values[COLUMNS.index("at")] = entry.at.isoformat()
         values[COLUMNS.index("details")] = orjson.dumps(entry.details).decode()
-        yield _csv([*values, "; ".join(f"{target.key} {target.name}" for target in entry.targets.all())])
+        yield csv_line([*values, "; ".join(f"{target.key} {target.name}" for target in entry.targets.all())])
 
 
 def json_lines(entries: QuerySet[AuditEntry]) -> Iterator[str]:
@@ -48,18 +45,15 @@ def json_lines(entries: QuerySet[AuditEntry]) -> Iterator[str]:
 
 
 FORMATS: dict[str, tuple[str, Callable[[QuerySet[AuditEntry]], Iterator[str]]]] = {
-    "csv": ("text/csv; charset=utf-8", csv_lines),
+    "csv": (CONTENT_TYPE, csv_lines),
     "jsonl": ("application/x-ndjson", json_lines),
 }
 
 
 def _oldest_first(entries: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
-    return entries.order_by("number").prefetch_related("targets").iterator(chunk_size=500)
-
-
-def _csv(values: list[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(
-        [f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value for value in values]
-    )
-    return line.getvalue()
+    """Each page read by the key: no cursor is held while somebody downloads."""
+    ordered = entries.order_by("number").prefetch_related("targets")
+    page = list(ordered[:ROWS_AT_ONCE])
+    while page:
+        yield from page
+        page = list(ordered.filter(number__gt=page[-1].number)[:ROWS_AT_ONCE])

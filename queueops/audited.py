@@ -7,15 +7,15 @@ from typing import Any
 
 from django.db import models
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from queueops import audit
 from queueops.audit import CONSOLE, Act, By
+from queueops.wrong_addresses import Forgiving
 
 VIEW_LOG = "queueops.view_auditentry"
 
 
-class AuditedAdmin(ModelAdmin):  # type: ignore[misc] # Unfold ships no types
+class AuditedAdmin(Forgiving):
     """Add, change and delete are recorded in the transaction that does them: which fields, not what was in them."""
 
     change_form_outer_after_template = "queueops/audit_trail.html"

@@ -11,9 +11,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 
-from queueops import audit, causes, visibility
+from queueops import audit, cause_counts, causes, visibility
 from queueops.audit import CONSOLE, By
 from queueops.audited import VIEW_LOG, AuditedAdmin
 from queueops.models import Cause, DeadLetterQuerySet
@@ -46,15 +45,17 @@ class CauseAdmin(AuditedAdmin, ReadOnlyAdmin):
         self._require_view(request)
         state = Cause.State.RESOLVED if request.GET.get("state") == Cause.State.RESOLVED else Cause.State.OPEN
         # Whoever sees some accounts only is not told of causes that none of those has.
-        seen = causes.seen(_letters(request), Cause.objects.filter(state=state))
-        is_limited = not visibility.sees_everything(request.user)
-        shown = [one for one in seen if one.n or not is_limited]
+        sees_all = visibility.sees_everything(request.user)
+        counted = cause_counts.look(_letters(request), are_all=sees_all)
+        seen = causes.seen(counted, Cause.objects.filter(state=state))
+        shown = [one for one in seen if one.n or sees_all]
+        causes.look_at_waits(shown[:MOST_SHOWN], _letters(request))
         context = {
             "title": "Causes",
             "seen": shown[:MOST_SHOWN],
             "more": max(len(shown) - MOST_SHOWN, 0),
             "state": state,
-            "taken_at": timezone.now(),
+            "counted": counted,
         }
         return self._page(request, "queueops/causes.html", context)
 
@@ -62,12 +63,15 @@ class CauseAdmin(AuditedAdmin, ReadOnlyAdmin):
         self._require_view(request)
         cause = get_object_or_404(Cause, pk=object_id)
         letters = _letters(request).filter(fingerprint=cause.pk)
-        [seen] = causes.seen(letters, [cause])
+        counted = cause_counts.look(letters, are_all=visibility.sees_everything(request.user))
+        [seen] = causes.seen(counted, [cause])
+        causes.look_at_waits([seen], letters)
         may_log = request.user.has_perm(VIEW_LOG)
         context = {
             "title": cause.title,
             "cause": cause,
             "seen": seen,
+            "counted": counted,
             "letters": letters.defer("payload", "traceback", "edits")[:LETTERS_SHOWN],
             "may_retry": request.user.has_perm(PERMISSIONS[RETRY]),
             "may_discard": request.user.has_perm(PERMISSIONS[DISCARD]),
@@ -88,7 +92,7 @@ class CauseAdmin(AuditedAdmin, ReadOnlyAdmin):
         if not self.has_resolve_permission(request):
             raise PermissionDenied
         cause = get_object_or_404(Cause, pk=pk)
-        reason = request.POST.get("reason", "").strip()
+        reason = audit.clean(request.POST.get("reason", "")).strip()
         if not reason:
             messages.error(request, "Say why: what was the cause, and what was done about it?")
         elif change(cause, By(request.user, CONSOLE, reason)):

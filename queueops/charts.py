@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from django.utils.html import format_html, format_html_join
@@ -56,6 +56,7 @@ class Chart:
     words: Words
     note: str = ""
     ticks: Ticks | None = None
+    _drawn: list[SafeString] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def length(self) -> int:
@@ -66,7 +67,12 @@ class Chart:
         return all(value is None for line in self.lines for value in line.values)
 
     def svg(self) -> SafeString:
-        """The picture."""
+        """The picture; drawn once, for a chart is kept as long as what it shows stays the same."""
+        if not self._drawn:
+            self._drawn.append(self._draw())
+        return self._drawn[0]
+
+    def _draw(self) -> SafeString:
         highest = max((value for line in self.lines for value in line.values if value is not None), default=0)
         top, tick = _scale(highest, self.ticks.distances if self.ticks else ())
         return format_html(

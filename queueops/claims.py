@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import time
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -14,8 +15,7 @@ from django.conf import settings
 from redis.asyncio import Redis as AsyncRedis
 from rq.worker import WorkerStatus
 
-from queueops import moves
-from queueops.keys import new_id
+from queueops import moves, shares
 from queueops.recovery import VOUCH_SECONDS
 from queueops.rq_jobs import rq_now
 from queueops.runner import Claimed, Settled
@@ -43,7 +43,7 @@ class Claims:
         self._line = Line(redis, ANSWER_SECONDS)
         self._worker = worker
         self._lanes = lanes
-        self._execution_prefix = new_id().hex
+        self._execution_prefix = secrets.token_hex(8)
         self._asked = 0
         self.state = ""
         self.total = 0
@@ -74,7 +74,7 @@ class Claims:
         states = [self._change(_state(claimed, quiet)) for claimed in (True, False)]
         if quiet:
             self.state = ""  # one that goes out before this one is back must not rely on it
-        first = self._asked + 1
+        first, reserved = self._asked + 1, shares.reserved(self._lanes, free, self._asked)
         self._asked += free  # at once: the next exchange may go out before this one is back
         return [
             self._worker,
@@ -86,6 +86,7 @@ class Claims:
             *states,
             self._execution_prefix,
             first,
+            " ".join(map(str, reserved)),
             *self._lanes,
         ]
 
@@ -106,7 +107,8 @@ class Claims:
         if not jobs:
             return
         now = time.time()
-        arguments: list[Any] = [self._worker, f"{now:.3f}", f"{now + VOUCH_SECONDS:.3f}", int(VOUCH_SECONDS) + 60]
+        until, ttl = now + VOUCH_SECONDS, int(VOUCH_SECONDS) + 60
+        arguments: list[Any] = [self._worker, f"{now:.3f}", rq_now(), f"{until:.3f}", ttl]
         for job in jobs:
             job.vouched = True
             arguments += (job.lane, job.id, job.execution, f"{job.claimed_at:.3f}")

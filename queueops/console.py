@@ -17,9 +17,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from queueops import (
+    alerts,
     bottleneck,
+    boxes,
     connections,
-    durability,
     history_charts,
     ledger,
     objectives,
@@ -82,22 +83,23 @@ def context(user: Any, span: str = history_charts.DEFAULT) -> dict[str, Any]:
     snapshot = stats.snapshot()
     held = switches.current()
     windows = objectives.windows()
+    shown, more_alerts = alerts.strip(user)
     return {
+        "alerts": shown,
+        "more_alerts": more_alerts,
+        "boxes": boxes.boxes(snapshot, objectives.burn(windows), shown),
         "lanes": _lanes(snapshot, held, user),
         "panels": panels.panels(user),
         "charts": history_charts.make(span, time.time()),
         "span": span if span in history_charts.SPANS else history_charts.DEFAULT,
         "spans": list(history_charts.SPANS),
         "windows": [windows[name] for name in objectives.SHOWN],
-        "burn": objectives.burn(windows),
         "objective": {"percent": settings.OBJECTIVE_PERCENT, "seconds": settings.OBJECTIVE_SECONDS},
         "offers": _offers(held, user),
         "suspended": held.suspended,
         "snapshot": snapshot,
         "taken_at": timezone.now(),
-        "unattended": stats.unattended(snapshot),
         "letters": _last_letters(user),
-        "risks": durability.risks() if snapshot["redis"]["connected"] else [],
         **(_put_aside(connections.client()) if snapshot["redis"]["connected"] else {}),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,13 +13,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from queueops import causes, connections, hooks, moves, scrubbing
+from queueops import attempts, causes, connections, hooks, moves
 from queueops.fingerprints import fingerprint
 from queueops.jobs import Failure, Verb
 from queueops.models import DeadLetter, Operation
 from queueops.rq_jobs import RQ_RETRIES_LEFT, rq_now
 
-TRACEBACK_CHARACTERS = 20_000
+AUTOMATION_CHARACTERS, AUTOMATION_NAME_CHARACTERS = 64, 200
 SOURCE_ID_CHARACTERS = 600  # longer than any of Meta's; an index row takes 2704 bytes
 
 
@@ -28,6 +27,7 @@ def write(job_id: str, func: str, lane: str, args: list[Any], failure: Failure, 
     """Keep the job with everything needed to understand and to retry it; once, however often it is called."""
     payload = args[0] if args and isinstance(args[0], dict) else {}
     cause = failure.cause
+    automation, automation_name = _automation_of(func, job_id)
     letter = DeadLetter(
         event=job_id,
         func=func,
@@ -37,13 +37,16 @@ def write(job_id: str, func: str, lane: str, args: list[Any], failure: Failure, 
         account=str(payload.get("account", ""))[:64],
         person=str(payload.get("person", ""))[:64],
         source_id=str(payload.get("source_id", ""))[:SOURCE_ID_CHARACTERS],
+        automation=automation,
+        automation_name=automation_name,
         cause_code=cause.code if cause else 0,
         cause_subcode=cause.subcode if cause else 0,
         cause_title=(cause.title if cause else type(error).__name__)[:200],
         cause_verdict=cause.verdict if cause else "bug",
-        error=failure.reason.replace("\x00", "\ufffd")[:500],
-        traceback=_traceback(error),
+        error=attempts.one_line(failure),
+        traceback=attempts.traceback_of(error),
         attempts=failure.attempt,
+        earlier=attempts.of(job_id),
         created_at=failure.at,
         expires_at=_expires_at(func, args),
     )
@@ -52,6 +55,8 @@ def write(job_id: str, func: str, lane: str, args: list[Any], failure: Failure, 
         with transaction.atomic():
             letter.save(force_insert=True)
             causes.note(letter)
+            if letter.earlier:
+                attempts.forget(job_id)
     except IntegrityError:
         # The worker died after this row and before Redis heard of it: the letter is there already.
         DeadLetter.objects.dead().filter(event=job_id).update(
@@ -59,19 +64,18 @@ def write(job_id: str, func: str, lane: str, args: list[Any], failure: Failure, 
         )
 
 
+def _automation_of(func: str, job_id: str) -> tuple[str, str]:
+    ask = hooks.of(func).automation_of
+    key, name = (ask(job_id) if ask else None) or ("", "")
+    return key[:AUTOMATION_CHARACTERS], name[:AUTOMATION_NAME_CHARACTERS]
+
+
 def _expires_at(func: str, args: list[Any]) -> datetime | None:
-    hook = hooks.of(func, "expires_at")
+    ask = hooks.of(func).expires_at
     try:
-        at: datetime | None = hook(*args) if hook else None
+        return ask(*args) if ask else None
     except (KeyError, TypeError, ValueError):  # what nobody can read is in the dead letters, too
         return None
-    return at
-
-
-def _traceback(error: BaseException) -> str:
-    """Scrubbed before it is cut: half a secret would not be recognised."""
-    whole = scrubbing.scrub("".join(traceback.format_exception(error)))
-    return whole[-TRACEBACK_CHARACTERS:].replace("\x00", "\ufffd")
 
 
 def retry(letters: Iterable[DeadLetter], user: Any = None, operation: Operation | None = None) -> int:
@@ -108,7 +112,7 @@ def discard(letters: Iterable[DeadLetter], user: Any = None, operation: Operatio
 
 def _tell(letter: DeadLetter, verb: Verb) -> None:
     """Let the job's own side show it, too."""
-    on_operator = hooks.of(letter.func, "on_operator")
+    on_operator = hooks.on_operator(letter.func)
     if on_operator is not None:
         on_operator(*letter.payload["args"], verb)
 
@@ -120,8 +124,8 @@ def delivered(letters: Sequence[DeadLetter]) -> dict[UUID, datetime]:
         by_func[letter.func].append(letter)
     found: dict[UUID, datetime] = {}
     for func, rows in by_func.items():
-        if hook := hooks.of(func, "delivered_at"):
-            at = hook([row.event for row in rows])
+        if ask := hooks.of(func).delivered_at:
+            at = ask([row.event for row in rows])
             found.update({row.pk: at[row.event] for row in rows if row.event in at})
     return found
 
@@ -133,7 +137,7 @@ def edit(letter: DeadLetter, args: list[Any], user: Any) -> None:
     """
     before = letter.payload["args"]
     _require_same_shape(before, args)
-    if (validate := hooks.of(letter.func, "validate_payload")) is not None:
+    if (validate := hooks.of(letter.func).validate_payload) is not None:
         validate(*args)
     now = timezone.now()
     edits = [*letter.edits, {"at": now.isoformat(), "who": str(user), "before": before}]

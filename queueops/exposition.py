@@ -15,76 +15,18 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
-from queueops import alerts, connections, ledger, metrics, objectives, rollups, stats, tiers
+from queueops import alerts, connections, counted, ledger, metrics, objectives, stats, tiers
+from queueops.counted import PREFIX, Counts
 from queueops.embedded import EmbeddedValkeyError
 from queueops.models import Alert
 
-PREFIX = "chatautodm_"
-# The edges of the histograms in buckets of `metrics`, 1.2^edge ms: from 0.2 ms to 11 hours, each about twice the last.
-EDGES = range(-8, 97, 4)
-
-HISTOGRAMS = {
-    "ack": ("webhook_ack_seconds", "From a webhook's last byte to the 200 that says it is kept."),
-    "wait": ("job_wait_seconds", "From the webhook to the start of its job."),
-    "process": ("job_run_seconds", "One attempt of a job, calls included."),
-    "answer": ("event_answer_seconds", "From the webhook to the end of its answer."),
-}
 MODES = ("queue", "direct", "paused")
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Counts of `queueops.metrics` that make one counter: `members` are their names there by the label's value.
-
-    With `prefix` instead of members, every count `<prefix><value>` belongs to it.
-    """
-
-    name: str
-    help: str
-    label: str
-    members: dict[str, str] | None = None
-    prefix: str = ""
-
-    def read(self, totals: Counter[str]) -> dict[str, int]:
-        """The count by the label's value."""
-        if self.members is not None:
-            return {value: totals[f"n:{name}"] for value, name in self.members.items()}
-        start = f"n:{self.prefix}"
-        return {name.removeprefix(start): n for name, n in sorted(totals.items()) if name.startswith(start)}
-
-
-COUNTS = (
-    Counts(
-        "jobs_ended_total",
-        "Attempts of jobs by how they ended: back is given back unfinished by a stopping worker.",
-        "how",
-        {how: how for how in ("completed", "duplicate", "retry", "dead", "back")},
-    ),
-    Counts(
-        "webhooks_refused_total",
-        "Webhooks that were not taken, by why.",
-        "reason",
-        {reason: reason for reason in ("unsigned", "oversized", "unavailable")},
-    ),
-    Counts(
-        "answers_total",
-        "Events that were answered, by whether within OBJECTIVE_SECONDS.",
-        "objective",
-        {"met": rollups.MET, "late": rollups.LATE},
-    ),
-    Counts(
-        "cache_lookups_total",
-        "Look-ups of accounts and rules, by whether the process knew the answer.",
-        "result",
-        {"hit": "cache_hit", "miss": "cache_miss"},
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +41,7 @@ class Seen:
 def page(counts: Sequence[Counts] = ()) -> bytes:
     """The text for `GET /metrics`. counts: those of the layers above, beside our own."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(families(look(), (*COUNTS, *counts))))
+    registry.register(_Once(families(look(), counts)))
     return generate_latest(registry)
 
 
@@ -140,10 +82,7 @@ def families(seen: Seen, counts: Sequence[Counts]) -> Iterator[Metric]:
     yield from _workers(seen.snapshot)
     yield from _surroundings(seen.snapshot)
     yield from _alarms()
-    for name, (metric, help_text) in HISTOGRAMS.items():
-        yield _histogram(metric, help_text, seen.totals, name)
-    for one in counts:
-        yield _counter(one.name, one.help, one.label, one.read(seen.totals) if seen.totals is not None else {})
+    yield from counted.families(seen.totals, counts)
 
 
 def _lanes(snapshot: dict[str, Any]) -> Iterator[Metric]:
@@ -246,18 +185,3 @@ def _counter(name: str, help_text: str, label: str, values: dict[str, Any]) -> M
 def _sample(family: GaugeMetricFamily | CounterMetricFamily, labels: list[str], number: float | None) -> None:
     if number is not None:
         family.add_metric(labels, float(number))
-
-
-def _histogram(metric: str, help_text: str, totals: Counter[str] | None, name: str) -> Metric:
-    family = HistogramMetricFamily(f"{PREFIX}{metric}", help_text)
-    if totals is not None:
-        prefix = f"ms:{name}:"
-        buckets = {int(key.removeprefix(prefix)): n for key, n in totals.items() if key.startswith(prefix)}
-        family.add_metric([], _cumulated(buckets), totals[f"us:{name}"] / 1e6)
-    return family
-
-
-def _cumulated(buckets: dict[int, int]) -> list[tuple[str, float]]:
-    """Prometheus' form, [(upper bound in seconds, how many up to it)]: exact, for each edge is an edge of ours."""
-    up_to = [(f"{1.2**edge / 1000:.4g}", float(sum(n for b, n in buckets.items() if b <= edge))) for edge in EDGES]
-    return [*up_to, ("+Inf", float(sum(buckets.values())))]

@@ -114,35 +114,56 @@ class Verb(enum.StrEnum):
 
 OnFailure = Callable[..., Awaitable[None]]
 OnOperator = Callable[..., None]
-ExpiresAt = Callable[..., datetime | None]
-DeliveredAt = Callable[[Sequence[str]], dict[str, datetime]]
-ValidatePayload = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """Who may not call now, and until when. asked_at: when this was so. everybody: None when all may."""
+
+    asked_at: datetime
+    everybody: datetime | None = None
+    by_account: dict[str, datetime] = field(default_factory=dict)
+
+    def until(self, account: str) -> datetime:
+        """When the account may call again; `asked_at` when it may."""
+        ends = (self.by_account.get(account), self.everybody)
+        return max([self.asked_at, *(end for end in ends if end is not None)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knows:
+    """What a function knows about its jobs beyond running them: asked when one is given up, and by the console.
+
+    `expires_at(*the job's arguments)`: from when on a retry does nothing any more, None when never or not known.
+    `delivered_at(job ids)`: when the jobs' work went out, of those for which nothing is left to do.
+    `validate_payload(*arguments)` raises ValueError, in words for the person who changed them, for what the job could
+    not read. `automation_of(job id)`: id and name of the automation it was at, None before one was chosen.
+    `waits()`: which accounts may not call now, and until when.
+    """
+
+    expires_at: Callable[..., datetime | None] | None = None
+    delivered_at: Callable[[Sequence[str]], dict[str, datetime]] | None = None
+    validate_payload: Callable[..., None] | None = None
+    automation_of: Callable[[str], tuple[str, str] | None] | None = None
+    waits: Callable[[], Waits] | None = None
+
+
+NOTHING = Knows()
 
 
 def task(
-    *,
-    on_failure: OnFailure,
-    on_operator: OnOperator | None = None,
-    expires_at: ExpiresAt | None = None,
-    delivered_at: DeliveredAt | None = None,
-    validate_payload: ValidatePayload | None = None,
+    *, on_failure: OnFailure, on_operator: OnOperator | None = None, knows: Knows = NOTHING
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """Mark a coroutine function as a job that wants to hear what happens to it, and knows what operators ask.
 
     `on_failure(*the job's arguments, failure)` is awaited before a failed job moves into the scheduled registry or the
     dead letters; `on_operator(*the job's arguments, verb)` is called when an operator moves its dead letter.
-    `expires_at(*the job's arguments)`: from when on a retry does nothing any more, None when never or not known.
-    `delivered_at(job ids)`: when the jobs' work went out, of those for which nothing is left to do.
-    `validate_payload(*arguments)` raises ValueError, in words for the person who changed them, for what the job could
-    not read.
     """
 
     def mark(func: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         func.on_failure = on_failure  # type: ignore[attr-defined]
         func.on_operator = on_operator  # type: ignore[attr-defined]
-        func.expires_at = expires_at  # type: ignore[attr-defined]
-        func.delivered_at = delivered_at  # type: ignore[attr-defined]
-        func.validate_payload = validate_payload  # type: ignore[attr-defined]
+        func.knows = knows  # type: ignore[attr-defined]
         return func
 
     return mark

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from uuid_utils import compat, uuid7
 
@@ -12,6 +12,8 @@ CLOCKS_DIFFER_BY = timedelta(minutes=5)
 # A row is made when its event is taken up, and its key tells when: so long after the event came, at the most, if its
 # time is to find it.
 ROW_COMES_WITHIN = timedelta(days=1)
+# No row is of a time before or after; of some such times there is no key, or no number of seconds.
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
 def new_id() -> uuid.UUID:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from queueops import tally
+from queueops import shares, tally
 from queueops.jobs import Done
 from queueops.keys import new_id
 from queueops.models import FallbackJob
@@ -26,25 +26,17 @@ RENEW_SECONDS = 20.0
 UNHELD = {"lease_until": None, "leased_by": ""}
 
 
-def shares(lanes: Sequence[str], free: int, served: int) -> list[tuple[str, int]]:
-    """Which lane gets how many of `free` slots first, after `served` claims; the rest goes in the order of the lanes.
-
-    As in Redis (`moves.EXCHANGE`): of every 20 slots the lowest lane has the 10th, the second the 5th and the 15th.
-    """
-    if len(lanes) < 2:
-        return [(lane, free) for lane in lanes]
-    lowest = (served + free + 10) // 20 - (served + 10) // 20
-    second = (served + free + 5) // 10 - (served + 5) // 10
-    return [(lanes[-1], lowest), (lanes[1], second), *((lane, free) for lane in lanes)]
-
-
 def claim(lanes: Sequence[str], free: int, served: int = 0) -> list[Claimed]:
-    """Hold up to `free` rows for LEASE_SECONDS, oldest first within a lane. Raises DatabaseError."""
+    """Hold up to `free` rows for LEASE_SECONDS, oldest first within a lane. Raises DatabaseError.
+
+    served: how many were asked for before; the lanes have their shares as they have in Redis (`moves.EXCHANGE`).
+    """
+    reserved = zip(reversed(lanes), reversed(shares.reserved(lanes, free, served)), strict=True)
     token = new_id().hex
     held: list[FallbackJob] = []
     with transaction.atomic():
-        for lane, share in shares(lanes, free, served):
-            wanted = min(share, free - len(held))
+        for lane, most in (*reserved, *((lane, free) for lane in lanes)):
+            wanted = min(most, free - len(held))
             if wanted > 0:
                 held += _hold(lane, wanted, token)
     return [_claimed(row) for row in held]

@@ -16,6 +16,7 @@ NAMES = {
     "lane": "lane",
     "kind": "kind",
     "account": "account",
+    "automation": "automation",
     "cause_title": "title",
     "cause_code": "code",
     "attempts_from": "attempts_from",

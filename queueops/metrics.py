@@ -3,9 +3,10 @@
 A thread of their own writes them, so that nothing of it is on anybody's way, and the last ones of a burst arrive, too.
 
 `cad:minute:<unix minute>` holds `n:<name>` (counts), `ms:<name>:<bucket>` (durations) and `us:<name>` (their sum in
-microseconds); `n:arrived:<lane>` comes from the script that takes jobs in (`taking`). A bucket is a power of 1.2, so a
-percentile read from them is within 10 % of the true one. `cad:totals` holds the same since the beginning, for those who
-compute rates themselves. A crash loses at most the last second of these; nothing that must add up (see `ledger`) is
+microseconds); `n:arrived:<lane>` comes from the script that takes jobs in (`taking`). A duration that is measured by
+lane has the name `<name>:<lane>`, and whoever asks for `<name>` gets all lanes together. A bucket is a power of 1.2, so
+a percentile read from them is within 10 % of the true one. `cad:totals` holds the same since the beginning, for those
+who compute rates themselves. A crash loses at most the last second of these; nothing that must add up (see `ledger`) is
 kept here. `queueops.rollups` keeps the minutes for longer.
 """
 
@@ -17,7 +18,7 @@ import math
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from django.conf import settings
@@ -37,6 +38,9 @@ FLUSH_SECONDS = 1.0
 BASE = math.log(1.2)
 
 _lock = threading.Lock()
+# What was counted and timed since it was last added up. Appending is atomic: nothing on anybody's way waits for a lock.
+_counted: deque[tuple[str, int]] = deque()
+_timed: deque[tuple[str, float, tuple[str, ...]]] = deque()
 _fresh: Counter[str] = Counter()
 _written: Counter[str] = Counter()
 _writer: threading.Thread | None = None
@@ -44,28 +48,37 @@ _writer: threading.Thread | None = None
 
 def count(name: str, n: int = 1) -> None:
     """Add n to a count of this minute."""
-    _add({f"n:{name}": n})
+    _counted.append((name, n))
+    if _writer is None:
+        _start_writer()
 
 
 def observe(name: str, milliseconds: float, *counted: str) -> None:
     """Add one duration to this minute's histogram, and one to each of the counts `counted`."""
-    bucket = math.ceil(math.log(max(milliseconds, 0.001)) / BASE)
-    counts = {f"ms:{name}:{bucket}": 1, f"us:{name}": round(milliseconds * 1000)}
-    _add(counts | {f"n:{one}": 1 for one in counted})
+    _timed.append((name, milliseconds, counted))
+    if _writer is None:
+        _start_writer()
 
 
 def here(name: str) -> int:
     """A count of this process alone, since it began."""
     with _lock:
+        _add_up()
         return _written[f"n:{name}"] + _fresh[f"n:{name}"]
 
 
-def _add(counts: dict[str, int]) -> None:
-    with _lock:
-        for name, n in counts.items():
-            _fresh[name] += n
-    if _writer is None:
-        _start_writer()
+def _add_up() -> None:
+    """With the lock."""
+    for _ in range(len(_counted)):
+        name, n = _counted.popleft()
+        _fresh[f"n:{name}"] += n
+    for _ in range(len(_timed)):
+        name, milliseconds, counted = _timed.popleft()
+        bucket = math.ceil(math.log(max(milliseconds, 0.001)) / BASE)
+        _fresh[f"ms:{name}:{bucket}"] += 1
+        _fresh[f"us:{name}"] += round(milliseconds * 1000)
+        for one in counted:
+            _fresh[f"n:{one}"] += 1
 
 
 def _start_writer() -> None:
@@ -81,7 +94,8 @@ def _forget_writer() -> None:
     """A forked process starts without its parent's threads, and without what the parent has yet to write."""
     global _writer, _fresh
     _writer, _fresh = None, Counter()
-    _written.clear()
+    for kept in (_written, _counted, _timed):
+        kept.clear()
 
 
 os.register_at_fork(after_in_child=_forget_writer)
@@ -94,7 +108,9 @@ def _write_for_ever() -> None:
 
 
 def flush() -> None:
-    """Write what was gathered; while Redis is away it waits here."""
+    """Write what was gathered; while Redis is away it waits here, added up."""
+    with _lock:
+        _add_up()
     try:
         redis = connections.client()
         redis.ping()  # before anything is taken out of the hands of the next try
@@ -109,6 +125,7 @@ def write(pipeline: Pipeline) -> None:
     """Queue what was gathered onto `pipeline` and start anew."""
     global _fresh
     with _lock:
+        _add_up()
         fresh, _fresh = _fresh, Counter()
         _written.update(fresh)
     if not fresh or not settings.QUEUE_ENABLE_METRICS:
@@ -140,17 +157,35 @@ def totals(redis: Redis) -> Counter[str]:
     return merge([redis.hgetall(TOTALS_KEY)])  # type: ignore[list-item] # redis-py's type is sync and async in one
 
 
+def histogram(total: Counter[str], name: str) -> Counter[int]:
+    """How many of a duration by bucket; of `wait` those of all lanes, of `wait:high` those of one."""
+    prefix = f"ms:{name}:"
+    found: Counter[int] = Counter()
+    for key, n in total.items():
+        if key.startswith(prefix):
+            found[int(key.rpartition(":")[2])] += n
+    return found
+
+
+def without_lanes(total: Counter[str]) -> Counter[str]:
+    """The same with each duration of all lanes together: a third of the names."""
+    found: Counter[str] = Counter()
+    for key, n in total.items():
+        kind, *name = key.split(":")
+        short = {"ms": f"ms:{name[0]}:{name[-1]}", "us": f"us:{name[0]}"}.get(kind, key)
+        found[short] += n
+    return found
+
+
 def percentiles(total: Counter[str], name: str) -> dict[str, float]:
     """p50, p95 and p99 of a duration in milliseconds; 0.0 when there were none."""
-    prefix = f"ms:{name}:"
-    buckets = sorted((int(key.removeprefix(prefix)), n) for key, n in total.items() if key.startswith(prefix))
-    everything = sum(n for _, n in buckets)
-    return {f"p{p}": _percentile(buckets, everything * p / 100) for p in (50, 95, 99)}
+    buckets = histogram(total, name)
+    return {f"p{p}": _percentile(buckets, buckets.total() * p / 100) for p in (50, 95, 99)}
 
 
-def _percentile(buckets: list[tuple[int, int]], rank: float) -> float:
+def _percentile(buckets: Counter[int], rank: float) -> float:
     seen = 0
-    for bucket, n in buckets:
+    for bucket, n in sorted(buckets.items()):
         seen += n
         if seen >= rank:
             # The middle of the bucket's range, (1.2^(b-1), 1.2^b].

@@ -3,8 +3,8 @@
 Keys are RQ's own (rq 3.0): lists `rq:queue:<lane>`, sorted sets `rq:wip:<lane>` (members `<job>:<execution>`, scored
 by the time until which the worker vouches for it), `rq:scheduled:<lane>`, `rq:failed:<lane>`, hashes `rq:job:<id>`,
 `rq:execution:<job>:<execution>`, sets `rq:worker:<name>:executions`.
-So RQ's tools and django-rq's pages show the truth. An execution's hash is written when it has run for a second: most
-are over before anybody could look at it.
+So RQ's tools and django-rq's pages show the truth. An execution's hash and a job's heartbeat are written when it has
+run for a second: most are over before anybody could look at them.
 
 Redis without memory refuses a script's first write if it could need some, and none after one that could not. Whatever
 ends, moves or vouches for jobs begins with such a one (LPOP, ZREM, EXPIRE), so it works then as well.
@@ -98,17 +98,9 @@ end
 """
 
 _CLAIM = """
--- Pops up to `slots` jobs in lane order, and marks and registers each as started. Of every 20 slots that a worker ever
--- asked for, whether in one claim or in twenty, one serves the lowest lane first and two the second, so that these
--- never starve. An answer of fewer than `slots` means that nothing more waits in the lanes that are open.
+-- Pops up to `slots` jobs, the lanes' reserved ones first and then in lane order, and marks and registers each as
+-- started. An answer of fewer than `slots` means that nothing more waits in the lanes that are open.
 local function claim(slots, number, prefix, closed)
-  local last, second = 0, 0
-  if #lanes > 1 then
-    for turn = number, number + slots - 1 do
-      local place = turn % 20
-      if place == 10 then last = last + 1 elseif place == 5 or place == 15 then second = second + 1 end
-    end
-  end
   local by_lane, free = {}, slots
   local function take(i, n)
     local lane = lanes[i]
@@ -127,7 +119,7 @@ local function claim(slots, number, prefix, closed)
         if job[1] and (not job[4] or job[5] == 'queued') then
           local execution = prefix .. number
           number = number + 1
-          redis.call('HSET', key, 'status', 'started', 'started_at', now, 'last_heartbeat', now, 'worker_name', worker)
+          redis.call('HSET', key, 'status', 'started', 'started_at', now, 'worker_name', worker)
           started[#started + 1] = vouched
           started[#started + 1] = id .. ':' .. execution
           found[#found + 1] = {lane, id, execution, job[1], job[2] or '', job[3] or '0', job[4] or ''}
@@ -138,8 +130,7 @@ local function claim(slots, number, prefix, closed)
       free = free - #started / 2
     end
   end
-  take(#lanes, last)
-  take(2, second)
+  for i = #lanes, 1, -1 do take(i, reserved[i] or 0) end
   for i = 1, #lanes do take(i, free) end
   local claimed = {}
   for i = 1, #lanes do
@@ -151,12 +142,14 @@ end
 
 EXCHANGE = f"""
 -- ARGV: worker, now (RQ's format), now (s), vouched until (s), ended as JSON (or ''), free slots, the worker's state if
---       something is claimed, and if nothing is ('' to leave it), execution prefix, first execution number, lanes...
+--       something is claimed, and if nothing is ('' to leave it), execution prefix, first execution number,
+--       slots that each lane has reserved (`shares`; numbers in one text), lanes...
 -- Settles what has ended, then claims. Answers {{how many of the ended were no longer this worker's, the lanes that are
 -- closed, {{lane, id, execution, data, timeout, attempts, dispatched}} for each claimed job}}.
 local worker, now, clock, vouched = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local lanes = {{}}
-for i = 11, #ARGV do lanes[#lanes + 1] = ARGV[i] end
+local lanes, reserved = {{}}, {{}}
+for n in string.gmatch(ARGV[11], '%d+') do reserved[#reserved + 1] = tonumber(n) end
+for i = 12, #ARGV do lanes[#lanes + 1] = ARGV[i] end
 {_SETTLE}
 {_CLOSED}
 {_CLAIM}
@@ -184,18 +177,21 @@ redis.call('SADD', 'rq:workers', key)
 """
 
 VOUCH = """
--- ARGV: worker, now (s), vouched until (s), the hashes' time to live (s), n x (lane, id, execution, claimed at (s))
+-- ARGV: worker, now (s), now (RQ's format), vouched until (s), the hashes' time to live (s),
+--       n x (lane, id, execution, claimed at (s))
 -- Says for each execution that it still runs, and shows it to RQ's tools. One that has ended meanwhile, or is no longer
 -- the job's own, stays as it is.
-local worker, now, vouched, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local worker, now, rq_now, vouched, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 redis.call('EXPIRE', 'rq:worker:' .. worker .. ':executions', ttl)
-for i = 5, #ARGV, 4 do
+for i = 6, #ARGV, 4 do
   local wip, member = 'rq:wip:' .. ARGV[i], ARGV[i + 1] .. ':' .. ARGV[i + 2]
   if redis.call('ZSCORE', wip, member) then
     redis.call('ZADD', wip, vouched, member)
     redis.call('HSET', 'rq:execution:' .. member, 'id', ARGV[i + 2], 'job_id', ARGV[i + 1], 'worker_name', worker,
       'created_at', ARGV[i + 3], 'last_heartbeat', now)
     redis.call('EXPIRE', 'rq:execution:' .. member, ttl)
+    local key = 'rq:job:' .. ARGV[i + 1]
+    if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'last_heartbeat', rq_now) end
     redis.call('SADD', 'rq:worker:' .. worker .. ':executions', member)
   end
 end

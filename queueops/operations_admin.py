@@ -103,7 +103,8 @@ class OperationAdmin(AuditedAdmin, ReadOnlyAdmin):
             raise PermissionDenied
         operation = _operation(object_id)
         user: Any = request.user
-        may = user.has_perm(PERMISSIONS[Operation.What(operation.what)])
+        hidden = operations.HIDDEN if operations.is_hidden_in_part(operation, user) else ""
+        may = user.has_perm(PERMISSIONS[Operation.What(operation.what)]) and not hidden
         is_own = operation.asked_by_id == user.pk
         is_running = operation.state == Operation.State.RUNNING
         # A page that reloads takes what somebody is writing with it: the form is on one that does not.
@@ -116,6 +117,7 @@ class OperationAdmin(AuditedAdmin, ReadOnlyAdmin):
             "selection": _selection_words(operation),
             "again": operations.again(operation),
             "may": may,
+            "hidden": hidden,
             "may_consent": may and not is_own and user.has_perm(operations.CONSENT),
             "waits_for_canary": is_running and _waits(operation),
             "audit_trail": self.audit_trail(operation) if user.has_perm(VIEW_LOG) else [],
@@ -170,7 +172,8 @@ class OperationAdmin(AuditedAdmin, ReadOnlyAdmin):
 
     @admin.display(description="progress")
     def progress(self, operation: Operation) -> str:
-        return f"{number(operation.done)} of {number(operation.total)}"
+        at_least = "" if operation.is_counted else "more than "
+        return f"{number(operation.done)} of {at_least}{number(operation.total)}"
 
     @admin.display(description="who and why")
     def who_and_why(self, operation: Operation) -> str:

@@ -14,13 +14,13 @@ from django.db.models import Q, UUIDField
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RangeDateTimeFilter
 
 from queueops import privacy, searching
 from queueops.bounded import BoundedChangeList
-from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of
+from queueops.keys import CLOCKS_DIFFER_BY, EARLIEST, LATEST, ROW_COMES_WITHIN, first_id_of
 from queueops.templatetags.queue_console import pretty_json
+from queueops.wrong_addresses import Forgiving
 
 MOST_COUNTED = 10_000
 
@@ -36,8 +36,8 @@ def two_lines(text: str, note: str) -> str:
 
 
 def block(text: str) -> str:
-    """A long text as it was written: line breaks, spaces and all."""
-    return format_html('<pre class="cad-pre">{}</pre>', text)
+    """A long text as it was written: line breaks, spaces and all. It takes the focus, for the arrow keys to move it."""
+    return format_html('<pre class="cad-pre" tabindex="0">{}</pre>', text)
 
 
 def json_block(value: Any) -> str:
@@ -65,12 +65,19 @@ class RecentValuesFilter(AllValuesCheckboxFilter):  # type: ignore[misc] # Unfol
 
     def __init__(self, field: Any, request: Any, params: Any, model: Any, model_admin: Any, field_path: str) -> None:
         super().__init__(field, request, params, model, model_admin, field_path)
-        recent = model_admin.get_queryset(request).order_by("-pk").values_list(field.name)[:MOST_COUNTED]
-        # The ORM cannot make the values of a slice distinct but by looking up each row a second time.
-        sql, parameters = recent.query.sql_with_params()
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT DISTINCT recent.* FROM ({sql}) AS recent", parameters)  # noqa: S608
-            self.lookup_choices = sorted(value for (value,) in cursor.fetchall())
+        values = distinct_of_latest(model_admin.get_queryset(request), field.name)
+        self.lookup_choices = sorted(value for (value,) in values)
+
+
+def distinct_of_latest(rows: Any, *fields: str) -> list[tuple[Any, ...]]:
+    """What the latest MOST_COUNTED rows have in these fields, each once."""
+    latest = rows.order_by("-pk").values_list(*fields)[:MOST_COUNTED]
+    # The ORM cannot make the values of a slice distinct but by looking up each row a second time.
+    sql, parameters = latest.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT DISTINCT latest.* FROM ({sql}) AS latest", parameters)  # noqa: S608
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 class PeriodFilter(RangeDateTimeFilter):  # type: ignore[misc] # Unfold ships no types
@@ -98,12 +105,13 @@ class PeriodFilter(RangeDateTimeFilter):  # type: ignore[misc] # Unfold ships no
         day = self.used_parameters.get(f"{self.parameter_name}_{end}_0") or ""
         time = self.used_parameters.get(f"{self.parameter_name}_{end}_1") or when_no_time
         try:
-            return datetime.fromisoformat(f"{day} {time}").replace(tzinfo=timezone.get_current_timezone())
+            at = datetime.fromisoformat(f"{day} {time}").replace(tzinfo=timezone.get_current_timezone())
         except ValueError:
             return None
+        return min(max(at, EARLIEST), LATEST)
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # Unfold ships no types
+class ReadOnlyAdmin(Forgiving):
     """No add, change or delete: rows are made and ended by the system itself."""
 
     paginator = CappedPaginator

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from redis import Redis
 
 from queueops import metrics, stats
@@ -95,7 +96,7 @@ def _look(redis: Redis, minutes: Sequence[int], newest: int) -> list[Row]:
     for minute, counts in zip(minutes, hashes, strict=True):
         state = _state(stats.read(redis)) if minute == newest else {}
         if counts or state:
-            rows.append(Row(1, minute, 1, metrics.merge([counts]), state))
+            rows.append(Row(1, minute, 1, metrics.without_lanes(metrics.merge([counts])), state))
     return rows
 
 
@@ -169,11 +170,32 @@ def _worse(name: str, one: float, other: float) -> float:
 
 def read(span: int, since: int, until: int) -> list[Row]:
     """The rows of that coarseness that begin in [since, until), oldest first. since, until: Unix minutes. One query."""
-    rows = Rollup.objects.filter(span=span, minute__gte=since, minute__lt=until).order_by("minute")
+    return _rows(Rollup.objects.filter(span=span, minute__gte=since, minute__lt=until).order_by("minute"))
+
+
+def _rows(found: QuerySet[Rollup]) -> list[Row]:
     return [
         Row(span, minute, minutes, Counter(counts), state)
-        for minute, minutes, counts, state in rows.values_list("minute", "minutes", "counts", "state")
+        for span, minute, minutes, counts, state in found.values_list("span", "minute", "minutes", "counts", "state")
     ]
+
+
+class Version(NamedTuple):
+    """Which row, as of when: a row of one minute never changes, a coarser one is written anew with more minutes."""
+
+    id: int
+    minutes: int
+
+
+def versions(span: int, since: int, until: int) -> dict[int, Version]:
+    """Which rows `read` would answer, by their minutes, without what is in them. One query."""
+    rows = Rollup.objects.filter(span=span, minute__gte=since, minute__lt=until)
+    return {minute: Version(key, minutes) for key, minute, minutes in rows.values_list("pk", "minute", "minutes")}
+
+
+def of_minutes(span: int, minutes: Collection[int]) -> list[Row]:
+    """The rows of that coarseness that begin in these minutes, in no order. One query."""
+    return _rows(Rollup.objects.filter(span=span, minute__in=minutes))
 
 
 def newest() -> Row | None:

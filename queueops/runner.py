@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, InterfaceError
 from django.utils.module_loading import import_string
 
-from queueops import context, database, deadletters, metrics, outage, scrubbing, states
+from queueops import attempts, context, database, deadletters, metrics, outage, scrubbing, states
 from queueops.errors import JobError, Reject, RetryLater
 from queueops.jobs import Done, Failure, OnFailure
 from queueops.retry import Policy
@@ -140,7 +140,9 @@ async def run_untimed(job: Claimed) -> Settled:
             return Settled(job, "back")
         settled = await _failed(job, _why(job, error))
     states.ended(job.id, job.lane, settled.how, settled.detail)
-    metrics.observe("process", (time.monotonic() - job.started) * 1000, settled.how, f"{settled.how}:{job.lane}")
+    metrics.observe(
+        f"process:{job.lane}", (time.monotonic() - job.started) * 1000, settled.how, f"{settled.how}:{job.lane}"
+    )
     return settled
 
 
@@ -244,6 +246,8 @@ async def _record(job: Claimed, failure: Failure, error: BaseException) -> None:
     work = work_to_show(job.data)
     if failure.dead:
         await _heard(job, database.run(deadletters.write, job.id, work.path, job.lane, work.args, failure, error))
+    elif not isinstance(error, RetryLater):  # which is no failure
+        await _heard(job, database.run(attempts.note, job.id, failure, error))
     on_failure = _on_failure(work.path)
     if on_failure is not None:
         await _heard(job, on_failure(*work.args, failure))

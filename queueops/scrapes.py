@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from queueops import exposition
-from queueops.exposition import Counts
+from queueops.counted import Counts
 from queueops.problems import Endpoint
 
 PERMISSION = "queueops.view_console"

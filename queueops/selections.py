@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from queueops import privacy, visibility
+from queueops.keys import CLOCKS_DIFFER_BY, EARLIEST, LATEST, first_id_of
 from queueops.models import DeadLetterQuerySet
 
 # Kept out of a retry unless it is said that they go, too.
@@ -23,6 +24,8 @@ WHY_NOT = {
 }
 
 Values = Sequence[str]
+# Those whose column is the first of an index that goes on with the status and the key.
+INDEXED = ("fingerprint", "account", "automation", "code", "title", "kind")
 # The one filter that depends on who asks: all of its words, each somewhere.
 TEXT = "q"
 
@@ -39,6 +42,18 @@ class Selection:
         others = {name: values for name, values in self.filters.items() if name != TEXT}
         letters = visibility.letters(user).dead().filter(*(CONDITIONS[name](texts) for name, texts in others.items()))
         return letters.filter(*(_by_text(user, word) for word in self.filters.get(TEXT, ())))
+
+    def parts(self, user: Any) -> list[DeadLetterQuerySet]:
+        """More letters than those that match, but each as an index has them in the order of their keys.
+
+        By each filter of one value that an index begins with; without any the open letters themselves.
+        """
+        letters = visibility.letters(user).dead()
+        if since := self.filters.get("since"):
+            # A letter's key is made after it was given up.
+            letters = letters.filter(pk__gte=first_id_of(max(map(_moment, since)) - CLOCKS_DIFFER_BY))
+        single = [name for name in INDEXED if len(set(self.filters.get(name, ()))) == 1]
+        return [letters.filter(CONDITIONS[name](self.filters[name])) for name in single] or [letters]
 
     def as_json(self) -> dict[str, list[str]]:
         """What `parse` reads."""
@@ -63,6 +78,8 @@ def parse(given: Mapping[str, Any]) -> Selection:
         raise ValueError(f"There is no filter {', '.join(unknown)}; there are {', '.join([*CONDITIONS, TEXT])}.")
     if set(include) - set(WHY_NOT):
         raise ValueError(f"Only {', '.join(WHY_NOT)} can be included.")
+    if any("\0" in text for texts in values.values() for text in texts):
+        raise ValueError("No filter holds the character NUL.")
     selection = Selection({name: texts for name, texts in values.items() if texts}, frozenset(include))
     for name, texts in selection.filters.items():
         if name != TEXT:
@@ -161,13 +178,15 @@ def _until(values: Values) -> Q:
 
 def _moment(text: str) -> datetime:
     at = datetime.fromisoformat(text)
-    return at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
+    at = at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
+    return min(max(at, EARLIEST), LATEST)
 
 
 CONDITIONS: dict[str, Callable[[Values], Q]] = {
     "lane": _one_of("lane"),
     "kind": _one_of("kind"),
     "account": _one_of("account"),
+    "automation": _one_of("automation"),
     "cause": _any(by_cause),
     "code": _code,
     "verdict": _one_of("cause_verdict"),

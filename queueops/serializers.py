@@ -16,15 +16,27 @@ from rest_framework import serializers
 from queueops import bounded, privacy, searching, selections
 from queueops.audit import REASON_CHARACTERS
 from queueops.jobs import Lane
-from queueops.keys import CLOCKS_DIFFER_BY, first_id_of
+from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of
 from queueops.models import DeadLetter, DeadLetterQuerySet
 
 ON_A_PAGE, MOST_ON_A_PAGE = 50, 500
-# Earlier instants have no id of ours, and some of them no number of seconds.
-NOTHING_BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
+# Earlier and later instants have no id of ours, and some of them no number of seconds.
+NOTHING_BEFORE, NOTHING_AFTER = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 # What a search knows by an index.
 WHOLE = ("account__exact", "person__exact", "event__exact", "source_id__exact")
 UNKNOWN_NAMED = 5
+# The filters that are a column each, by how that is compared.
+COLUMNS = {
+    "lane": "lane",
+    "kind": "kind",
+    "account": "account",
+    "automation": "automation",
+    "status": "status",
+    "attempts_from": "attempts__gte",
+    "attempts_to": "attempts__lte",
+}
+OF_ATTEMPTS = frozenset({"attempts_from", "attempts_to"})
+MOST_ATTEMPTS = 2_147_483_647  # the column's
 
 
 def _count() -> serializers.IntegerField:
@@ -144,6 +156,8 @@ class DeadLetterSerializer(serializers.Serializer[DeadLetter]):
     account = serializers.CharField()
     person = serializers.CharField()
     source_id = serializers.CharField(help_text="Meta's message or comment id.")
+    automation = serializers.CharField(help_text="Id of the automation it was at; empty before one was chosen.")
+    automation_name = serializers.CharField(help_text="Its name at that time.")
     cause = CauseSerializer(source="*")
     error = serializers.CharField()
     attempts = serializers.IntegerField()
@@ -182,6 +196,10 @@ def _choice(values: Sequence[str], help_text: str) -> serializers.ChoiceField:
     return serializers.ChoiceField(choices=values, required=False, error_messages=complaint, help_text=help_text)
 
 
+def _attempts(help_text: str) -> serializers.IntegerField:
+    return serializers.IntegerField(required=False, min_value=0, max_value=MOST_ATTEMPTS, help_text=help_text)
+
+
 # Written out: of a text that may be empty the schema would say "either a text or an empty one", of which "" is both.
 @extend_schema_field({"type": "string", "maxLength": REASON_CHARACTERS, "pattern": r"^[^\u0000]*$"})
 class Reason(Text):
@@ -203,6 +221,7 @@ class DeadLetterFilters(serializers.Serializer[Any]):
     lane = _choice([lane.value for lane in Lane], "The lane its job was in.")
     kind = Text(required=False, max_length=32, help_text="message, comment …")
     account = Text(required=False, max_length=64, help_text="Instagram user id of the account.")
+    automation = Text(required=False, max_length=64, help_text="Id of the automation its job was at.")
     cause = Text(required=False, max_length=200, help_text="Meta's code, our verdict, or a part of the title.")
     q = Text(
         required=False,
@@ -210,7 +229,10 @@ class DeadLetterFilters(serializers.Serializer[Any]):
         help_text="The whole account, person, event key, message or comment id; or a part of the id or of the error, "
         "which in a list is looked for among the newest only.",
     )
+    attempts_from = _attempts("So many attempts, or more; in a list among the newest only.")
+    attempts_to = _attempts("So many attempts, or fewer; in a list among the newest only.")
     since = serializers.DateTimeField(required=False, help_text="ISO 8601; given up then or later.")
+    until = serializers.DateTimeField(required=False, help_text="ISO 8601; given up then or earlier.")
     status = _choice(DeadLetter.Status.values, "Without it all of them, also those that were taken up.")
 
     # Whether `q` is no whole id, and so is looked for in texts; known once it was applied.
@@ -233,17 +255,14 @@ class DeadLetterFilters(serializers.Serializer[Any]):
     def apply(self, letters: DeadLetterQuerySet, user: Any) -> DeadLetterQuerySet:
         """The letters that the validated filters leave. user: who asks, and may find only what they are shown."""
         filters = self.filters
-        condition = Q()
-        if (cause := filters.pop("cause", None)) is not None:
+        condition = Q(**{lookup: filters[name] for name, lookup in COLUMNS.items() if name in filters})
+        if (cause := filters.get("cause")) is not None:
             condition &= selections.by_cause(cause)
-        if (text := filters.pop("q", None)) is not None:
+        if (text := filters.get("q")) is not None:
             known = searching.known_by(letters, WHOLE, text)
             self.reads_texts = known is None
             condition &= _by_text(text, user) if known is None else known
-        if (since := filters.pop("since", None)) is not None:
-            since = max(since, NOTHING_BEFORE)
-            condition &= Q(created_at__gte=since, pk__gte=first_id_of(since - CLOCKS_DIFFER_BY))
-        return letters.filter(condition, **filters)
+        return letters.filter(condition & _period(filters.get("since"), filters.get("until")))
 
 
 class DeadLetterQuery(DeadLetterFilters):
@@ -259,10 +278,14 @@ class DeadLetterQuery(DeadLetterFilters):
     )
 
     def apply(self, letters: DeadLetterQuerySet, user: Any) -> DeadLetterQuerySet:
-        """As above; parts of texts are looked for among the newest only (docs/adr/0035-searching-a-million-rows.md)."""
+        """As above; what no index knows is looked for among the newest only: docs/adr/0035-searching-a-million-rows.md.
+
+        That is parts of texts, and numbers of attempts.
+        """
         found = super().apply(letters, user)
         reads_titles = not selections.is_code(self.filters.get("cause", "0"))
-        return found.filter(bounded.newest(letters)) if reads_titles or self.reads_texts else found
+        reads_rows = reads_titles or self.reads_texts or not self.filters.keys().isdisjoint(OF_ATTEMPTS)
+        return found.filter(bounded.newest(letters)) if reads_rows else found
 
 
 class RetryFilters(ReasonSerializer, DeadLetterFilters):
@@ -286,3 +309,15 @@ class OnlyKnownNames(OpenApiSerializerExtension):  # type: ignore[no-untyped-cal
 
 def _by_text(text: str, user: Any) -> Q:
     return Q(source_id__icontains=text) | privacy.errors_with(user, text)
+
+
+def _period(since: datetime | None, until: datetime | None) -> Q:
+    """By the letters' time, and by their keys, which grow with it."""
+    period = Q()
+    if since is not None:
+        begin = min(max(since, NOTHING_BEFORE), NOTHING_AFTER)
+        period &= Q(created_at__gte=begin, pk__gte=first_id_of(begin - CLOCKS_DIFFER_BY))
+    if until is not None:
+        end = min(max(until, NOTHING_BEFORE), NOTHING_AFTER)
+        period &= Q(created_at__lte=end, pk__lt=first_id_of(end + ROW_COMES_WITHIN))
+    return period

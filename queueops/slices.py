@@ -109,6 +109,8 @@ def _go_on(operation: Operation) -> None:
     if operation.asked_by is None and operation.through != "command":
         _halt(operation, f"{operation.asked_by_name}, who asked for it, is no longer here")
         return
+    if not operation.is_counted:
+        operations.count(operation)
     n, wait = _room(operation)
     if wait is not None:
         _let_go(operation, timezone.now() + wait)

@@ -17,7 +17,19 @@ from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 from rq.worker import BaseWorker, WorkerStatus
 
-from queueops import alerting, connections, database, inspection, ledger, metrics, outage, recovery, rollups, slices
+from queueops import (
+    alerting,
+    cause_counts,
+    connections,
+    database,
+    inspection,
+    ledger,
+    metrics,
+    outage,
+    recovery,
+    rollups,
+    slices,
+)
 from queueops.claims import Claims
 from queueops.rq_jobs import rq_now
 from queueops.slots import Slots
@@ -146,6 +158,14 @@ class Upkeep:
             "rollup",
             lambda: rollups.seconds_to_next(time.time()),
             lambda: database.run(rollups.keep, connections.client(), time.time()),
+        )
+
+    async def causes(self) -> None:
+        """Count the open letters by cause while they are too many to be counted by who looks; one worker does."""
+        await self._repeat(
+            "cause_count",
+            lambda: cause_counts.EVERY_SECONDS,
+            lambda: asyncio.to_thread(cause_counts.turn_of_thread),
         )
 
     async def operations(self) -> None:

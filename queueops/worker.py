@@ -179,6 +179,7 @@ class LaneWorker(BaseWorker):
             upkeep.metrics_lines(),
             upkeep.alerts(),
             upkeep.rollups(),
+            upkeep.causes(),
             upkeep.operations(),
         )
         listeners = (exchanges.listen(lane) for lane in self.queue_names())

@@ -12,7 +12,8 @@ from django.db.models import ProtectedError
 
 from automations import access
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
-from queueops.models import AuditEntry, DeadLetter
+from queueops import operations
+from queueops.models import AuditEntry, DeadLetter, Operation
 from tests.automations.rows import ACCOUNT, account, automation, conversation, delivery, event
 from tests.people import api_key, superuser
 from tests.queueops.letters import dead
@@ -341,3 +342,45 @@ def test_events_of_an_account_that_nobody_knows_are_everybodys(anybody, limited)
     event("k2", account="1", outcome="unknown_account")
 
     assert [found.key for found in access.visible_events(anybody)] == ["k2"]
+
+
+@pytest.mark.parametrize("act", ["cancel", "go-on", "consent"])
+def test_an_order_that_is_about_hidden_accounts_too_is_for_those_who_see_them(
+    client, anybody, member, open_shop, limited, act
+):
+    asked = {"consent": "asked", "go-on": "halted"}.get(act, "running")
+    order = Operation.objects.create(what="discard", state=asked, asked_by=superuser(), asked_by_name="ada")
+    page = f"/admin/queueops/operation/{order.pk}"
+
+    client.force_login(anybody)
+    shown = client.get(f"{page}/change/?still").content.decode()
+    answer = client.post(f"{page}/{act}/", {"reason": "enough"})
+    order.refresh_from_db()
+    assert (answer.status_code, order.state) == (403, asked)
+    assert operations.HIDDEN in shown
+    assert f"/{act}/" not in shown
+
+    client.force_login(member)
+    client.post(f"{page}/{act}/", {"reason": "enough"})
+    order.refresh_from_db()
+    assert order.state == {"cancel": "cancelled"}.get(act, "running")
+
+
+def test_an_order_about_visible_accounts_only_is_anybodys(client, anybody, open_shop, limited):
+    selection = {"account": [open_shop.account.instagram_id]}
+    order = Operation.objects.create(what="discard", state="running", selection=selection)
+
+    client.force_login(anybody)
+    client.post(f"/admin/queueops/operation/{order.pk}/cancel/", {"reason": "enough"})
+
+    order.refresh_from_db()
+    assert order.state == "cancelled"
+
+
+def test_an_export_leaves_out_what_is_limited_to_others(client, anybody, open_shop, limited):
+    client.force_login(anybody)
+
+    for address in ("/admin/queueops/deadletter/export/", "/admin/automations/event/export/"):
+        text = b"".join(client.get(address).streaming_content).decode()
+        assert open_shop.account.instagram_id in text
+        assert limited.account.instagram_id not in text

@@ -13,7 +13,7 @@ from automations.events import Comment
 from automations.models import Automation, Delivery, Event
 from queueops.keys import first_id_of
 from queueops.models import AuditEntry
-from tests.automations.rows import ACCOUNT, REPLY, account, automation
+from tests.automations.rows import ACCOUNT, REPLY, account, automation, delivery
 from tests.automations.rows import event as row
 from tests.people import person, superuser
 
@@ -106,6 +106,33 @@ def test_the_busiest_hour_is_held_against_the_accounts_limit(rule, settings):
     assert load.longest_wait == timedelta(hours=2)
 
 
+def test_what_other_rules_sent_in_that_hour_counts_against_the_limit_too(rule, settings):
+    settings.PACING_PRIVATE_REPLIES_PER_HOUR = 3
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    elsewhere = account(instagram_id="1", username="other")
+    since = timezone.now() - hour - timedelta(minutes=5)
+    comment(1, "link", ago=since)
+    other = automation(rule.account, name="Price", keywords=["price"])
+    counted = comment(2, "price", by=other)
+    answers: list[tuple[Event, dict[str, Any]]] = [
+        (counted, {}),
+        (counted, {"step": 2, "status": "failed"}),
+        (counted, {"step": 3, "status": "skipped"}),
+        (counted, {"step": 4, "kind": "public_reply"}),
+        (comment(3, "link", by=rule, ago=since), {"automation_key": str(rule.pk)}),
+        (row("live", kind="live_comment"), {}),
+        (row("of another", account=elsewhere.instagram_id), {}),
+    ]
+    for n, (answered, fields) in enumerate(answers):
+        key = first_id_of(hour + timedelta(minutes=n))
+        delivery(answered, **{"pk": key, "kind": "private_reply", "automation_key": str(other.pk), **fields})
+    delivery(counted, pk=first_id_of(hour - timedelta(minutes=1)), kind="private_reply", step=5)
+
+    (load,) = run(rule).loads
+
+    assert (load.peak, load.others, load.is_over) == (2, 2, True)
+
+
 def test_only_those_days_that_account_and_that_kind_are_looked_at(rule):
     other = account(instagram_id="1", username="other")
     comment(1, "link", ago=timedelta(days=2))
@@ -144,12 +171,12 @@ def test_it_stops_after_so_long_and_says_so(rule, monkeypatch):
     assert found.stopped
 
 
-def test_it_takes_five_queries_however_many_events(rule, django_assert_max_num_queries):
+def test_it_takes_five_queries_and_one_for_each_limit_however_many_events(rule, django_assert_max_num_queries):
     other = automation(rule.account, name="Other", keywords=["price"])
     for n in range(30):
         comment(n, "link", by=other)
 
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
         run(Automation.objects.select_related("account").get(pk=rule.pk))
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from automations import tasks
 from automations.events import Comment, LiveComment, Mention, Message, Postback, QuickReply
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event
-from queueops import deadletters
+from queueops import deadletters, metrics
 from queueops.errors import Reject, RetryLater, TryAgain
 from queueops.jobs import Done, Failure
 from queueops.models import DeadLetter
@@ -185,6 +185,22 @@ def test_nothing_is_sent_when_metas_window_has_closed(play, event, outcome):
     if outcome == "skipped":
         assert "closed" in row.reason
         assert Delivery.objects.get().status == "skipped"
+
+
+def test_its_end_is_counted_by_outcome_and_why_in_few_words(play, redis):
+    given_up = Failure(dead=True, at=datetime.now(UTC), reason="KeyError: 'x'", attempt=3)
+
+    async def scenario(graph, answer):
+        await answer(message(source_id="mid.1", at_ms=now_ms() - 25 * HOUR_MS))
+        await answer(message(source_id="mid.2"))
+        await answer(comment(username="demo.shop"))
+        await tasks.note_failure({"kind": "of another version"}, {}, given_up)
+
+    play(scenario)
+    metrics.flush()
+
+    counted = {name.removeprefix("n:outcome:"): n for name, n in metrics.totals(redis).items() if "outcome:" in name}
+    assert counted == {"skipped:window_closed": 1, "sent": 1, "skipped:own_comment": 1, "dead:bug": 1}
 
 
 def test_an_event_that_waited_too_long_in_its_lane_is_skipped(play):

@@ -17,7 +17,7 @@ from automations.models import Delivery, Event
 from queueops import audit
 from queueops.audit import COMMAND, Act, By
 from queueops.keys import first_id_of
-from queueops.models import AuditEntry, DeadLetter
+from queueops.models import Alert, AuditEntry, DeadLetter
 from tests.automations.rows import delivery, event
 from tests.queueops.letters import row as letter
 
@@ -57,7 +57,7 @@ def test_what_is_older_goes_with_its_deliveries_and_what_is_younger_stays():
 
     text = prune()
 
-    assert text.splitlines()[-1] == "1 events, 2 deliveries, 0 dead letters deleted."
+    assert text.splitlines()[-1] == "1 events, 2 deliveries, 0 dead letters, 0 alerts deleted."
     assert left() == ["young"]
     assert Delivery.objects.count() == 2
 
@@ -124,13 +124,15 @@ def test_dead_letters_that_were_taken_up_long_ago_go(status):
     aged_letter("old", 31, status=status)
     aged_letter("young", 29, status=status)
 
-    assert "1 dead letters deleted" in prune()
+    assert "1 dead letters, 0 alerts deleted" in prune()
     assert DeadLetter.objects.get().event == "young"
 
 
-def test_the_audit_log_stays():
-    audit.record(Act(by=By(None, COMMAND), action="retry"))
-    AuditEntry.objects.update(at=timezone.now() - timedelta(days=4000))
+def test_the_audit_log_stays(monkeypatch):
+    with monkeypatch.context() as then:
+        long_ago = timezone.now() - timedelta(days=4000)
+        then.setattr("django.utils.timezone.now", lambda: long_ago)
+        audit.record(Act(by=By(None, COMMAND), action="retry"))
 
     prune()
 
@@ -144,7 +146,7 @@ def test_a_dry_run_counts_the_same_and_deletes_nothing():
 
     text = prune("--dry-run")
 
-    assert text == "1 events, 1 deliveries, 1 dead letters would go.\n"
+    assert text == "1 events, 1 deliveries, 1 dead letters, 0 alerts would go.\n"
     assert left() == ["e1", "e2"]
     assert DeadLetter.objects.count() == 1
 
@@ -153,7 +155,7 @@ def test_a_second_run_finds_nothing():
     aged("e1", 31)
     prune()
 
-    assert prune() == "0 events, 0 deliveries, 0 dead letters deleted.\n"
+    assert prune() == "0 events, 0 deliveries, 0 dead letters, 0 alerts deleted.\n"
 
 
 @pytest.mark.parametrize("days", ["7", "0", "-1"])
@@ -200,3 +202,15 @@ def test_two_at_once_delete_everything_once(threads, monkeypatch):
     assert one.events + two.events + rest.events == 60
     assert one.deliveries + two.deliveries + rest.deliveries == 60
     assert left() == []
+
+
+def test_an_alert_that_ended_long_ago_goes_and_one_that_stands_stays():
+    for name, begun, ended in (("over", 40, 31), ("lasted", 40, 29), ("young", 29, 28), ("stands", 400, None)):
+        at = timezone.now() - timedelta(days=begun)
+        closed = timezone.now() - timedelta(days=ended) if ended else None
+        seen = {"first_seen_at": at, "opened_at": at, "last_seen_at": closed or at, "closed_at": closed}
+        Alert.objects.create(id=first_id_of(at), name="no_worker", subject=name, severity="page", words="x", **seen)
+
+    assert "1 alerts would go" in prune("--dry-run")
+    assert "1 alerts deleted" in prune()
+    assert set(Alert.objects.values_list("subject", flat=True)) == {"lasted", "young", "stands"}

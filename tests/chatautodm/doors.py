@@ -152,8 +152,10 @@ DOORS = (
         _on_list("delete_selected", "spare_user", post="yes"),
     ),
     *_set_up("group", {"name": "a new group"}, app="auth", who="superuser"),
-    # --- The audit log: what is taken away is written down
+    # --- What is taken away is written down
     Door(f"{Q}/auditentry/export/csv/", "viewer", ("queueops.view_auditentry",)),
+    Door(f"{Q}/deadletter/export/", "viewer", ("queueops.view_deadletter",)),
+    Door(f"{A}/event/export/", "viewer", ("automations.view_event",)),
     # --- RQ's own pages: each POST is written down, whatever it does
     *(
         Door(f"/admin/django_rq/dashboard/{path}", "superuser", ("django_rq.admin", "queueops.see_text"), form)

@@ -30,8 +30,9 @@ def call(scope: dict[str, Any], *messages: dict[str, Any]) -> list[Mapping[str, 
     return sent
 
 
-def get(path: str, query: bytes = b"") -> list[Mapping[str, Any]]:
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": [(b"host", b"localhost")]}
+def get(path: str, query: bytes = b"", content_type: str = "") -> list[Mapping[str, Any]]:
+    headers = [(b"host", b"localhost"), *([(b"content-type", content_type.encode())] if content_type else [])]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": headers}
     return call(scope, {"type": "http.request"})
 
 
@@ -47,6 +48,21 @@ def test_every_other_path_goes_to_django():
     start, *_ = get("/api/webhooks/nothing-here")
     assert start["status"] == 404
     assert b"X-Frame-Options" in dict(start["headers"])
+
+
+# All of these are codecs of Python's, and so charsets to Django.
+@pytest.mark.parametrize("charset", ["hex", "zlib", "bz2", "base64", "quopri", "uu", "rot13", "undefined", "idna"])
+@pytest.mark.parametrize("query", [b"x=1", b""])
+def test_a_charset_that_no_text_can_be_in_is_a_bad_request(charset: str, query: bytes):
+    start, answer = get("/api-is-not-here", query, f"multipart/form-data; boundary=x; charset={charset}")
+    assert start["status"] == 400
+    assert b"say utf-8" in answer["body"]
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-16", "latin-1", "no-such-charset", "", '"utf-8"'])
+def test_any_other_is_taken(charset: str):
+    start, *_ = get("/nowhere", b"x=1", f"text/plain; charset={charset}")
+    assert start["status"] == 404
 
 
 def test_it_starts_and_stops_with_the_server():

@@ -20,7 +20,7 @@ from django.urls import path
 from automations.models import Event
 from chatautodm import logs, sentry
 from chatautodm.urls import urlpatterns as usual
-from queueops import deadletters, runner, scrubbing
+from queueops import attempts, runner, scrubbing
 from queueops.models import DeadLetter
 from queueops.runner import Claimed
 from tests.chatautodm.sentry_receiver import Receiver, receiving
@@ -142,7 +142,7 @@ def test_a_database_that_repeats_the_row_it_refuses(written):
     logging.getLogger("queueops.runner").error("action=job_raised job=%s", "leak", exc_info=caught.value)
 
     assert len(written) == 2
-    nothing_private(*written, deadletters._traceback(caught.value))
+    nothing_private(*written, attempts.traceback_of(caught.value))
     assert TEXT[:40] not in "".join(written)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
+import sentry_sdk
 
 from chatautodm import sentry
 from chatautodm.sentry import Gate
 from queueops.errors import Cause, TryAgain
+from tests.chatautodm.sentry_receiver import receiving
 
 
 def failing(error: Exception) -> dict[str, Any]:
@@ -68,3 +71,27 @@ def test_an_event_carries_the_lines_fields_and_only_what_is_known_to_be_of_use(g
     assert set(sent) == {"level", "contexts", "fingerprint", "tags"}
     assert sent["contexts"]["log"] == {"action": "redis_away", "worker": "w1", "retry_in": 1.0}
     assert sent["tags"] == {"action": "redis_away"}
+
+
+def test_of_a_hundred_lines_of_one_cause_the_receiver_gets_one_with_release_and_environment(settings):
+    with receiving() as receiver:
+        settings.SENTRY_DSN, settings.SENTRY_ENVIRONMENT = receiver.dsn, "staging"
+        sentry.start()
+        log = logging.getLogger("queueops.worker")
+        for n in range(100):
+            log.error("action=redis_away worker=%s", n)
+        log.error("action=unsettled worker=%s", "w1")
+        sentry_sdk.flush()
+        events = receiver.wait_for(2)
+        sentry_sdk.get_client().close()
+        sentry_sdk.get_global_scope().set_client(None)
+
+    assert [event["tags"]["action"] for event in events] == ["redis_away", "unsettled"]
+    assert {(event["release"], event["environment"]) for event in events} == {(settings.SENTRY_RELEASE, "staging")}
+
+
+def test_the_release_is_the_changelogs_newest_version(settings):
+    newest = re.search(r"^## \[(.+?)\]", (settings.BASE_DIR / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert newest is not None
+    assert f"chatautodm@{newest[1]}" == settings.SENTRY_RELEASE

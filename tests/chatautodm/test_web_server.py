@@ -60,6 +60,19 @@ def post(port: int, body: bytes, **headers: str) -> tuple[int, bytes]:
         connection.close()
 
 
+def test_its_file_says_of_a_wrong_number_of_processes_in_one_line_how_to_mend_it(tmp_path: Path):
+    """`make web` runs it first; gunicorn itself would fail before it looks at it."""
+    asked = [sys.executable, str(settings.BASE_DIR / "gunicorn.conf.py")]
+    wrong = {**os.environ, "WEB_CONCURRENCY": "abc"}
+    done = subprocess.run(asked, cwd=tmp_path, env=wrong, capture_output=True, text=True, timeout=60, check=False)
+
+    (line,) = done.stderr.splitlines()
+    assert "WEB_CONCURRENCY" in line
+    assert done.returncode == 1
+    right = {**os.environ, "WEB_CONCURRENCY": "2"}
+    assert subprocess.run(asked, cwd=tmp_path, env=right, timeout=60, check=False).returncode == 0
+
+
 def test_it_takes_a_signed_webhook(port: int):
     status, answer = post(port, BODY, **{"X-Hub-Signature-256": sign(BODY, APP_SECRET)})
     assert (status, json.loads(answer)) == (200, {"accepted": 0, "duplicate": 0, "ignored": 1})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from django.utils import timezone
 
-from queueops import connections, console, dispatch, panels, taking
+from queueops import alerting, connections, console, dispatch, panels, taking
 from queueops.jobs import Batch
-from queueops.models import Rollup
+from queueops.models import Alert, Rollup
 from queueops.panels import Cell, Panel
 from tests.people import person, superuser
 from tests.queueops.letters import row
@@ -42,6 +43,35 @@ def test_a_lane_that_no_worker_listens_to_is_a_warning(page, redis):
     redis.sadd("rq:workers", "rq:worker:w1")
     redis.hset("rq:worker:w1", mapping={"queues": "high,default", "state": "idle", "alive_at": time.time()})
     assert "No worker listens to low." in page()
+
+
+def test_what_stands_there_as_an_alert_is_said_once(page, redis):
+    redis.hincrby("cad:ledger", "received", 3)
+    alerting.turn("w1")
+    now = timezone.now()
+    Alert.objects.filter(name="unexplained").update(opened_at=now)
+    Alert.objects.filter(name="no_worker").update(opened_at=now)
+    text = page()
+
+    assert text.count("3 events are unexplained") == 1
+    assert text.count("nobody claims from high, default, low") == 1
+    assert "No worker listens to" not in text
+
+
+def test_an_alert_about_one_lane_leaves_the_others_to_be_said(page):
+    since = dict.fromkeys(("first_seen_at", "opened_at", "last_seen_at"), timezone.now())
+    Alert.objects.create(name="no_worker", subject="low", severity="page", words="Lane low has none.", **since)
+
+    assert "No worker listens to high, default." in page()
+
+
+def test_who_may_not_see_alerts_is_told_all_the_same(client, redis):
+    client.force_login(person("queueops.view_console"))
+    redis.hincrby("cad:ledger", "received", 3)
+    alerting.turn("w1")
+    Alert.objects.update(opened_at=timezone.now())
+
+    assert client.get(OVERVIEW).content.decode().count("3 events are unexplained") == 1
 
 
 def test_ignored_events_are_counted_by_name(page):

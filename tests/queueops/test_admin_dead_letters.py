@@ -170,7 +170,7 @@ def test_many_are_discarded_at_once(operator):
 
 
 def test_one_press_is_bounded_and_says_that_there_are_more(operator, monkeypatch):
-    monkeypatch.setattr("queueops.admin.HANDLED_AT_ONCE", 1)
+    monkeypatch.setattr("queueops.letter_acts.HANDLED_AT_ONCE", 1)
 
     answer = bulk(operator, "retry_selected", dead("e1"), dead("e2"))
 

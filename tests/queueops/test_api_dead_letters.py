@@ -45,6 +45,8 @@ def test_a_letter_has_the_shape_of_the_contract(operator):
                 "account": "17841456778752687",
                 "person": "8422491661125971",
                 "source_id": "m_e1",
+                "automation": "",
+                "automation_name": "",
                 "cause": {
                     "code": 190,
                     "subcode": 463,
@@ -76,12 +78,19 @@ def test_a_letter_has_the_shape_of_the_contract(operator):
         ({"q": "VALIDATING"}, ["e3", "e2", "e1"]),
         ({"status": "discarded"}, ["e3"]),
         ({"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}, ["e2", "e1"]),
+        ({"until": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}, ["e3"]),
+        ({"since": "2000-01-01T00:00:00Z", "until": "1000-01-01T00:00:00Z"}, []),
+        ({"until": "9000-12-31T23:59:59Z"}, ["e3", "e2", "e1"]),
+        ({"automation": "rule-1"}, ["e2"]),
+        ({"attempts_from": "2"}, ["e2"]),
+        ({"attempts_to": "1"}, ["e3", "e1"]),
         ({"lane": "low", "kind": "message"}, []),
     ],
 )
 def test_filters_narrow_the_list(operator, filters, found):
     row("e1")
-    row("e2", lane="low", kind="comment", cause_code=100, cause_title="Deleted", cause_verdict="reject")
+    deleted = {"cause_code": 100, "cause_title": "Deleted", "cause_verdict": "reject"}
+    row("e2", lane="low", kind="comment", automation="rule-1", attempts=3, **deleted)
     yesterday = datetime.now(UTC) - timedelta(days=1)
     row("e3", account="1", person="2", status="discarded", created_at=yesterday)
 
@@ -89,7 +98,11 @@ def test_filters_narrow_the_list(operator, filters, found):
 
 
 @pytest.mark.parametrize(
-    "filters", [{"lane": "express"}, {"since": "yesterday"}, {"status": "gone"}, {"acount": "1"}, {"q": "\0"}]
+    "filters",
+    [
+        *({"lane": "express"}, {"since": "yesterday"}, {"status": "gone"}, {"acount": "1"}, {"q": "\0"}),
+        *({"attempts_to": "-1"}, {"attempts_from": "many"}, {"until": "soon"}),
+    ],
 )
 def test_a_filter_that_cannot_be_understood_is_named(operator, filters):
     answer = operator.get("/api/dead-letters", filters)

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,6 +19,16 @@ from queueops.models import AuditEntry, AuditTarget
 from tests.people import person, superuser
 
 pytestmark = pytest.mark.django_db
+
+
+@contextmanager
+def past_the_guard():
+    """As the database's owner can: without the triggers that keep what stands there."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        yield
+        cursor.execute("SET LOCAL session_replication_role = origin")
+
 
 LIST = "/admin/queueops/auditentry/"
 
@@ -85,7 +96,8 @@ def test_whatever_is_changed_afterwards_breaks_the_chain_there(tamper, broken_at
     for _ in range(3):
         act("retry", "a", "b")
 
-    tamper()
+    with past_the_guard():
+        tamper()
 
     checked = audit.verify()
     assert (checked.broken_at, checked.problem) == (broken_at, problem)
@@ -110,7 +122,8 @@ def test_a_rewritten_chain_is_found_by_a_seal_kept_elsewhere():
     entry = act("retry", "a")
     kept = f"1:{entry.seal}"
     assert "All 2 seals hold" in command("verify", "--kept", kept)
-    reseal(1)
+    with past_the_guard():
+        reseal(1)
     assert "All 2 seals hold" in command("verify")
 
     with pytest.raises(CommandError, match="the log was rewritten"):
@@ -197,7 +210,8 @@ def test_the_console_checks_the_seals(client):
     client.force_login(superuser())
     assert "All 2 seals hold" in client.get(f"{LIST}verify/", follow=True).content.decode()
 
-    AuditEntry.objects.filter(number=1).update(who="tom")
+    with past_the_guard():
+        AuditEntry.objects.filter(number=1).update(who="tom")
 
     assert "breaks at entry 1" in client.get(f"{LIST}verify/", follow=True).content.decode()
 
@@ -207,8 +221,8 @@ def test_it_is_taken_away_as_csv_and_json_lines_by_the_lists_filters(client):
     act("discard", "b")
     client.force_login(superuser())
 
-    lines = client.get(f"{LIST}export/jsonl/").content.decode().splitlines()
-    table = list(csv.DictReader(io.StringIO(client.get(f"{LIST}export/csv/?action=retry").content.decode())))
+    lines = client.get(f"{LIST}export/jsonl/").getvalue().decode().splitlines()
+    table = list(csv.DictReader(io.StringIO(client.get(f"{LIST}export/csv/?action=retry").getvalue().decode())))
 
     assert [json.loads(line)["action"] for line in lines] == ["begin", "retry", "discard", "export"]
     assert json.loads(lines[1])["targets"] == [{"key": "a", "name": "name of a"}]
@@ -220,7 +234,7 @@ def test_the_command_prints_the_same(client):
     act("retry", "a")
     client.force_login(superuser())
 
-    taken = client.get(f"{LIST}export/jsonl/").content.decode()  # which is an entry by itself, written first
+    taken = client.get(f"{LIST}export/jsonl/").getvalue().decode()  # which is an entry by itself, written first
 
     assert command("export") == taken
     assert command("export", "--format", "csv").splitlines()[0].startswith("number,at,who")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from queueops import charts, history_charts
+from queueops import charts, history_charts, rollups
 from queueops.charts import Chart, Line
 from queueops.models import Rollup
 from queueops.templatetags.queue_console import number
@@ -156,9 +156,39 @@ def test_percentiles_are_of_all_that_was_measured():
 
 
 @pytest.mark.django_db
-def test_all_charts_take_one_query(django_assert_num_queries):
+def test_a_second_look_takes_one_query_reads_only_what_has_grown_and_draws_nothing_twice(
+    django_assert_num_queries, monkeypatch
+):
+    for day in range(3):
+        rollup(MIDNIGHT - day * 1440, 1440, minutes=90, counts={"n:completed": 90})
+    first = history_charts.make("90d", NOW)
+    pictures = [chart.svg() for chart in first]
+    read, of_minutes = [], rollups.of_minutes
+
+    def noting(span, some):
+        read.extend(some)
+        return of_minutes(span, some)
+
+    monkeypatch.setattr(rollups, "of_minutes", noting)
+
     with django_assert_num_queries(1):
-        history_charts.make("90d", NOW)
+        again = history_charts.make("90d", NOW + 60)
+    assert [chart.svg() for chart in again] == pictures
+    assert all(one is other for one, other in zip(first, again, strict=True))
+
+    Rollup.objects.filter(minute=MIDNIGHT).update(minutes=91, counts={"n:completed": 182})
+    with django_assert_num_queries(2):
+        grown = history_charts.make("90d", NOW + 120)
+    assert read == [MIDNIGHT]
+    assert list(grown[0].lines[1].values)[-3:] == [1, 1, 2]
+
+
+@pytest.mark.django_db
+def test_a_row_that_goes_between_the_two_looks_is_a_gap(monkeypatch):
+    rollup(MIDNIGHT + 89, counts={"n:completed": 7})
+    monkeypatch.setattr(rollups, "of_minutes", lambda span, some: [])
+
+    assert by_title()["In and out"]["completed"] == [None] * 60
 
 
 @pytest.mark.django_db

@@ -26,13 +26,13 @@ pytestmark = pytest.mark.usefixtures("threads")
 
 def claim(redis, slots: int = 100, vouched: float = 60) -> None:
     now = time.time()
-    redis.eval(moves.EXCHANGE, 0, "w", rq_now(), now, now + vouched, "", slots, "", "", "execution-", 1, *Lane)
+    redis.eval(moves.EXCHANGE, 0, "w", rq_now(), now, now + vouched, "", slots, "", "", "execution-", 1, "", *Lane)
 
 
 def settle(redis, how: str, *names: str, detail: str = "") -> None:
     members = {name: member for member in redis.zrange("rq:wip:high", 0, -1) for name in [member.split(b":")[0]]}
     rows = [(how, "high", name, members[name.encode()].split(b":")[1].decode(), 0, detail, 1) for name in names]
-    redis.eval(moves.EXCHANGE, 0, "w", rq_now(), 1, 1, json.dumps(rows), 0, "", "", "", 1, *Lane)
+    redis.eval(moves.EXCHANGE, 0, "w", rq_now(), 1, 1, json.dumps(rows), 0, "", "", "", 1, "", *Lane)
 
 
 def retrying(redis, put) -> None:

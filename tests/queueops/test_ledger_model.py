@@ -63,7 +63,7 @@ class LedgerMachine(RuleBasedStateMachine):
         text = json.dumps(ended) if ended else ""
         prefix = f"{self.worker}-{self.redis.incr('executions')}-"
         return self.redis.eval(
-            moves.EXCHANGE, 0, self.worker, rq_now(), now, now + 60, text, slots, "", "", prefix, number, *Lane
+            moves.EXCHANGE, 0, self.worker, rq_now(), now, now + 60, text, slots, "", "", prefix, number, "", *Lane
         )
 
     def at(self, place: str) -> list[str]:

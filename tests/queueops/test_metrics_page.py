@@ -10,8 +10,9 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from automations import measured
+from automations.reasons import Reason
 from queueops import connections, dispatch, metrics
-from queueops.jobs import Batch
+from queueops.jobs import Batch, Lane
 from queueops.models import Alert
 from tests.people import api_key, person
 
@@ -73,7 +74,8 @@ def everything_in_motion(put, redis):
     metrics.count("completed", 4)
     measured.called()
     measured.called(400, 190)
-    measured.ended("sent", 4)
+    measured.ended("sent")
+    measured.ended("skipped", Reason.WINDOW_CLOSED)
 
 
 def worker(redis, name, **fields):
@@ -120,7 +122,8 @@ def test_it_counts_what_the_snapshot_has_no_place_for(scraped, put, redis):
     assert samples["jobs_ended_total", ("how", "completed")] == 4
     assert samples["graph_calls_total", ("code", "ok")] == 1
     assert samples["graph_calls_total", ("code", "190")] == 1
-    assert samples["event_outcomes_total", ("outcome", "sent")] == 4
+    assert samples["event_outcomes_total", ("outcome", "sent"), ("reason", "")] == 1
+    assert samples["event_outcomes_total", ("outcome", "skipped"), ("reason", "window_closed")] == 1
     assert samples["lane_workers", ("lane", "high")] == 1
     assert samples["lane_workers", ("lane", "low")] == 0
 
@@ -137,18 +140,30 @@ def test_a_call_is_counted_by_what_was_answered(scraped, status, code, said):
 
 def test_a_histogram_is_cumulative_and_knows_its_sum(scraped):
     for milliseconds in (0.01, 1.0, 1.5, 2000.0):
-        metrics.observe("process", milliseconds)
+        metrics.observe("process:low", milliseconds)
 
     samples = scraped()
 
-    buckets = [(float(key[1][1]), n) for key, n in samples.items() if key[0] == "job_run_seconds_bucket"]
+    of_low = [(dict(key[1:]), n) for key, n in samples.items() if key[0] == "job_run_seconds_bucket"]
+    buckets = [(float(labels["le"]), n) for labels, n in of_low if labels["lane"] == "low"]
     assert buckets == sorted(buckets)
     assert [n for _, n in buckets] == sorted(n for _, n in buckets)
     up_to = dict(buckets)
     above = min(edge for edge in up_to if edge >= 2)
     assert (up_to[0.001], up_to[0.002074], up_to[above], up_to[float("inf")]) == (2, 3, 4, 4)
-    assert samples["job_run_seconds_count",] == 4
-    assert samples["job_run_seconds_sum",] == pytest.approx(2.00251)
+    assert samples["job_run_seconds_count", ("lane", "low")] == 4
+    assert samples["job_run_seconds_sum", ("lane", "low")] == pytest.approx(2.00251)
+    assert samples["job_run_seconds_count", ("lane", "high")] == 0
+
+
+def test_a_job_is_timed_by_the_lane_it_ran_in(scraped, put, work):
+    put("note", "a", "b", lane=Lane.LOW)
+    put("note", "c")
+    work()
+
+    samples = scraped()
+
+    assert [samples["job_run_seconds_count", ("lane", lane)] for lane in Lane] == [1, 0, 2]
 
 
 def test_counters_outlive_the_minutes_that_percentiles_are_read_from(scraped, redis):

@@ -27,7 +27,7 @@ def claim(redis, worker: str, alive_at: float | None, pid: int = 1, host: str = 
     """Claim everything as a worker would, without one."""
     now = time.time()
     vouched = now + recovery.VOUCH_SECONDS
-    redis.eval(moves.EXCHANGE, 0, worker, rq_now(), now, vouched, "", 10, "busy", "", "execution-", 1, *Lane)
+    redis.eval(moves.EXCHANGE, 0, worker, rq_now(), now, vouched, "", 10, "busy", "", "execution-", 1, "", *Lane)
     if alive_at is not None:
         redis.sadd("rq:workers", f"rq:worker:{worker}")
         redis.hset(f"rq:worker:{worker}", mapping={"alive_at": alive_at, "hostname": host, "pid": pid})

@@ -72,7 +72,7 @@ def test_calls_and_outcomes_are_lines_too(asked, said):
     measured.ended("sent")
     assert said() == [
         {"action": "graph_called", "code": "190"},
-        {"action": "event_ended", "outcome": "sent", "n": 1},
+        {"action": "event_ended", "outcome": "sent", "reason": ""},
     ]
 
 

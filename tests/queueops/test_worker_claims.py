@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -83,6 +84,27 @@ def test_full_lanes_keep_their_shares_however_few_slots_are_free_at_a_time(redis
     assert len(lanes) == claimed
     assert lanes.count("low") == (claimed + 10) // 20
     assert lanes.count("default") == (claimed + 15) // 20 + (claimed + 5) // 20
+
+
+@few_examples
+@given(default=st.integers(0, 40), low=st.integers(0, 40), slots=st.integers(1, 7))
+def test_the_shares_are_those_that_are_set(redis, exchange, default, low, slots):
+    redis.flushall()
+    fill(high=100, default=100, low=100)
+
+    with override_settings(QUEUE_SHARE_DEFAULT=default, QUEUE_SHARE_LOW=low):
+        lanes = lanes_of(job for claimed in exchange([], *[slots] * (100 // slots)) for job in claimed)
+
+    assert len(lanes) == 100 // slots * slots
+    # Where both are due in the same slot, the lower lane has it.
+    assert lanes.count("low") == (len(lanes) * low + 50) // 100
+    assert lanes.count("default") <= (len(lanes) * default + 50) // 100
+
+
+def test_a_share_of_none_leaves_a_lane_what_the_others_leave(exchange):
+    fill(high=30, low=5)
+    with override_settings(QUEUE_SHARE_LOW=0):
+        assert lanes_of(exchange([], 30)[0]) == ["high"] * 30
 
 
 def test_a_share_that_nobody_wants_goes_to_the_others(exchange):

@@ -55,6 +55,7 @@ def test_django_rqs_pages_show_where_each_job_is(redis, put, page, while_working
         until(lambda: "suspended" in states(redis), "its suspension")
         put("note", "waiting")
         until(lambda: "in-flight" in page("started_jobs"), "its execution's hash")
+        assert finished.fetch("in-flight", connection=redis).last_heartbeat is not None
         assert "waiting" in page("jobs")
         assert "to-be-retried" in page("scheduled_jobs", "default")
         assert "refused" in page("failed_jobs", "low")

@@ -15,7 +15,7 @@ TELL_SECONDS = 5.0
 
 class Command(BaseCommand):
     help = (
-        "Deletes events with their deliveries, and dead letters that were taken up, when they were over so many days "
+        "Deletes events with their deliveries, dead letters that were taken up and alerts that ended, so many days "
         "ago. What is open stays. Safe beside a running system, and to run twice."
     )
 
@@ -39,4 +39,4 @@ class Command(BaseCommand):
 
 
 def _counts(total: Pruned) -> str:
-    return f"{total.events} events, {total.deliveries} deliveries, {total.letters} dead letters"
+    return f"{total.events} events, {total.deliveries} deliveries, {total.letters} dead letters, {total.alerts} alerts"
