@@ -272,8 +272,9 @@ def test_when_only_the_insert_fails_the_request_does_the_work_itself(valkey, run
 
 
 @pytest.fixture
-def taken_twice(valkey, run):
+def taken_twice(valkey, run, monkeypatch):
     """Redis froze with the script under way: the database took the job, and Redis, thawed, takes it as well."""
+    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", connections.PATIENCE_SECONDS)  # other tests have more of it
 
     async def take() -> None:
         await tiers.dispatch(batch("before"))  # the connection is there, and the script known
