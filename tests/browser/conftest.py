@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from automations import demo
 from automations.models import Automation, Workspace
-from tests.browser.places import before_the_log_in, everything, happenings
-from tests.browser.walk import Seen, walk
+from tests.browser.places import Place, before_the_log_in, everything, happenings
+from tests.browser.walk import LOOKS, Look, Seen, walk
 from tests.people import make_groups
 from tests.product.stack import Stack, running
 
@@ -111,13 +112,24 @@ def as_user(stack: Stack, window: Callable[..., Page]) -> Callable[..., Page]:
 
 
 @pytest.fixture(scope="package")
-def walked(browser: Browser, product: Stack) -> list[Seen]:
-    """What was seen on every page of the console, before the log-in and after; looked at once, for all who ask."""
+def walked(browser: Browser, product: Stack, pytestconfig: pytest.Config) -> list[Seen]:
+    """What was seen on the console's pages, before the log-in and after; looked at once, for all who ask.
+
+    Everything takes minutes: without EVERY_LOOK it is a third of the pages, each in one of the looks.
+    """
+    random, is_all = Random(pytestconfig.getoption("randomly_seed")), bool(os.environ.get("EVERY_LOOK"))
+
+    def looks() -> Sequence[Look]:
+        return LOOKS if is_all else [random.choice(LOOKS)]
+
+    def some(places: dict[str, Place]) -> dict[str, Place]:
+        return {name: place for name, place in places.items() if is_all or random.random() < 1 / 3}
+
     renew(product)
     with happenings(product), browser.new_context() as strange, browser.new_context() as known:
         known.add_cookies([session(operator(), product)])
         before, after = before_the_log_in(product), everything(product)
-        return [*walk(strange.new_page(), before), *walk(known.new_page(), after)]
+        return [*walk(strange.new_page(), before, looks), *walk(known.new_page(), some(after), looks)]
 
 
 @pytest.hookimpl(wrapper=True)

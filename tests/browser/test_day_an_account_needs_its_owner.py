@@ -43,7 +43,7 @@ def test_the_overview_says_so_a_new_token_lets_its_events_go_and_the_dead_letter
     expect(row(page, "sent")).to_have_count(WAITING)
 
     menu(page, "Dead letters").click()
-    expect(row(page, SHOP)).to_contain_text("The account's owner must act; then retry (code 190/463)")
+    expect(row(page, SHOP)).to_contain_text("needs the account's owner (code 190/463)")
     row(page, SHOP).get_by_role("button", name="Retry").click()
     expect(page.get_by_text("1 dead letter retried.")).to_be_visible()
     stack.wait_until(lambda: sent() == WAITING + 1)

@@ -10,7 +10,7 @@ from queueops.models import DeadLetter
 from tests.browser.bad_days import failed_comment
 from tests.browser.bodies import message
 from tests.browser.conftest import operator
-from tests.browser.walk import PHONE as PHONE
+from tests.browser.walk import PHONE
 
 LUMINANCE = """() => {
     const canvas = document.createElement("canvas").getContext("2d");
@@ -18,16 +18,6 @@ LUMINANCE = """() => {
     canvas.fillRect(0, 0, 1, 1);
     return Math.max(...canvas.getImageData(0, 0, 1, 1).data.slice(0, 3));
 }"""
-
-
-def test_nothing_is_wider_than_a_phone(walked):
-    wide = {seen.name: seen.width_on_a_phone for seen in walked if seen.width_on_a_phone > PHONE["width"]}
-    assert not wide
-
-
-def test_tables_become_cards_on_a_phone(walked):
-    tables = {seen.name: seen.tables for seen in walked if seen.tables}
-    assert not tables
 
 
 def test_nothing_is_cut_off_in_a_card(stack, as_user):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -12,6 +12,8 @@ from tests.browser.places import Place
 
 DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 SCHEMES = ("light", "dark")
+Look = tuple[ViewportSize, str]
+LOOKS: list[Look] = [(view, scheme) for view in (DESK, PHONE) for scheme in SCHEMES]
 SERIOUS = ("serious", "critical")
 # Of all rules only this one sees colours.
 COLOURS = {"type": "rule", "values": ["color-contrast"]}
@@ -30,7 +32,10 @@ TABLES = """[...document.querySelectorAll("#result_list td:last-child, .cad-tabl
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A page as it was seen. faults: axe's, by (width, scheme); tables: those that did not become cards on a phone."""
+    """A page as it was seen.
+
+    faults: axe's, by (width, scheme), of the looks that were taken. tables: those that did not become cards on a phone.
+    """
 
     name: str
     width_on_a_phone: int
@@ -39,8 +44,8 @@ class Seen:
     said: list[str] = field(default_factory=list)
 
 
-def walk(page: Page, places: dict[str, Place]) -> Iterator[Seen]:
-    """Open each, and look at it in both colour schemes, on a desk and on a phone."""
+def walk(page: Page, places: dict[str, Place], looks: Callable[[], Sequence[Look]]) -> Iterator[Seen]:
+    """Open each, and look at it as `looks` says for it, and how wide it is on a phone."""
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if _is_of_policy(message) else None)
     for name, place in places.items():
@@ -49,7 +54,8 @@ def walk(page: Page, places: dict[str, Place]) -> Iterator[Seen]:
         place.open(page)
         of_policy = list(said)
         bring_axe(page)
-        found = {(view["width"], scheme): faults(page, view, scheme) for view in (DESK, PHONE) for scheme in SCHEMES}
+        found = {(view["width"], scheme): faults(page, view, scheme) for view, scheme in looks()}
+        page.set_viewport_size(PHONE)
         yield Seen(name, page.evaluate(WIDTH), page.evaluate(TABLES), found, of_policy)
 
 

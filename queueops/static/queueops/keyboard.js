@@ -7,7 +7,7 @@
   const NAMES = [
     ["[x-on\\:click*='sidebarDesktopOpen'], [x-on\\:click*='sidebarMobileOpen']", "Navigation"],
     ["[x-on\\:click*='openUserLinks']", "Your account"],
-    ["#nav-sidebar a.bg-primary-600.shrink-0", "Overview"],
+    ["#nav-sidebar a.bg-primary-600.shrink-0", "ChatAutoDM"],
     ["[x-on\\:click*='showActions']", "What may be done here"],
     ["[x-on\\:click*='openTheme']", "Light or dark"],
     ["[x-on\\:click*='openRelatedWidgetWrapper']", "What may be done with what is chosen"],

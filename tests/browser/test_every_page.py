@@ -1,4 +1,8 @@
-"""Every page of the console as axe sees it: in the light and in the dark, on a desk and on a phone."""
+"""Every page of the console: as axe sees it in the light and in the dark, on a desk and on a phone; how wide it is.
+
+A third of the pages in a run, each in one of these looks, and others in the next; everything with EVERY_LOOK=1, which
+takes some minutes. One file, so that no page is opened by two processes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from tests.browser.walk import DESK, PHONE, SCHEMES, bring_axe, faults
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [DESK["width"], PHONE["width"]], ids=["desk", "phone"])
 def test_axe_finds_no_serious_fault(walked, width, scheme):
-    found = {seen.name: seen.faults[width, scheme] for seen in walked if seen.faults[width, scheme]}
+    found = {seen.name: faults for seen in walked if (faults := seen.faults.get((width, scheme)))}
     assert not found, "\n\n".join(f"{name}:\n" + "\n".join(faults) for name, faults in found.items())
 
 
@@ -30,3 +34,18 @@ def test_axe_does_find_what_is_wrong(browser, rule, html):
     found = faults(page, DESK, "light")
     page.close()
     assert [fault for fault in found if fault.startswith(rule)]
+
+
+def test_nothing_is_wider_than_a_phone(walked):
+    wide = {seen.name: seen.width_on_a_phone for seen in walked if seen.width_on_a_phone > PHONE["width"]}
+    assert not wide
+
+
+def test_tables_become_cards_on_a_phone(walked):
+    tables = {seen.name: seen.tables for seen in walked if seen.tables}
+    assert not tables
+
+
+def test_no_page_violates_the_content_security_policy(walked):
+    said = {seen.name: seen.said for seen in walked if seen.said}
+    assert not said
