@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -23,7 +24,7 @@ from queueops.forms import reason_field
 from queueops.models import Operation
 from queueops.operations import CANARY, MOST_CANARIES, MOST_PACE, PACE, PERMISSIONS, NothingToDo, Plan
 from queueops.readonly import ReadOnlyAdmin, one_line, two_lines
-from queueops.selections import WHY_NOT
+from queueops.selections import WHY_NOT, in_words, titles
 from queueops.templatetags.queue_console import number
 
 REFRESH_SECONDS = 3
@@ -114,7 +115,8 @@ class OperationAdmin(AuditedAdmin, ReadOnlyAdmin):
             "refreshes": refreshes,
             "operation": operation,
             "label": LABELS[operation.state],
-            "selection": _selection_words(operation),
+            "selection": in_words(operation.selection, titles(operation.selection)),
+            "plan": _plan_address(operation),
             "again": operations.again(operation),
             "may": may,
             "hidden": hidden,
@@ -164,7 +166,7 @@ class OperationAdmin(AuditedAdmin, ReadOnlyAdmin):
 
     @admin.display(description="what")
     def what_and_which(self, operation: Operation) -> str:
-        return two_lines(operation.what.capitalize(), one_line(_selection_words(operation)))
+        return two_lines(operation.what.capitalize(), one_line(in_words(operation.selection, {})))
 
     @admin.display(description="state", ordering="state")
     def state_label(self, operation: Operation) -> str:
@@ -195,10 +197,10 @@ def _waits(operation: Operation) -> bool:
     return 0 < operation.canary <= operation.done and not operation.canary_passed
 
 
-def _selection_words(operation: Operation) -> str:
-    """lane is high or low; verdict is retry."""
-    filters = {name: texts for name, texts in operation.selection.items() if name != "include"}
-    return "; ".join(f"{name} is {' or '.join(texts)}" for name, texts in filters.items()) or "all dead letters"
+def _plan_address(operation: Operation) -> str:
+    """Of the page that says what it would do now, by cause and by account."""
+    page = reverse("admin:queueops_operation_plan", args=[operation.what])
+    return f"{page}?{urlencode(operation.selection, doseq=True)}"
 
 
 def _choices(plan: Plan, request: HttpRequest) -> list[tuple[str, int, str, bool]]:

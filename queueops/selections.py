@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from queueops import privacy, visibility
 from queueops.keys import CLOCKS_DIFFER_BY, EARLIEST, LATEST, first_id_of
-from queueops.models import DeadLetterQuerySet
+from queueops.models import Cause, DeadLetterQuerySet
 
 # Kept out of a retry unless it is said that they go, too.
 EXPIRED, PROBABLY_SENT, REFUSED = "expired", "probably_sent", "reject"
@@ -64,9 +64,23 @@ class Selection:
         return urlencode(self.as_json(), doseq=True)
 
     def in_words(self) -> str:
-        """cause is Meta is down; lane is high or low."""
-        said = (f"{name} is {' or '.join(values)}" for name, values in self.filters.items())
-        return "; ".join(said) or "all dead letters"
+        return in_words(self.filters, titles(self.filters))
+
+
+def titles(filters: Mapping[str, Values]) -> dict[str, str]:
+    """Of the causes that these filters name, by fingerprint."""
+    return dict(Cause.objects.filter(pk__in=filters.get("fingerprint", ())).values_list("pk", "title"))
+
+
+def in_words(filters: Mapping[str, Values], titles: Mapping[str, str]) -> str:
+    """“cause is Meta is down; lane is high or low”. A cause without a title is "one of its own"."""
+    said = []
+    for name, values in filters.items():
+        if name == "fingerprint":
+            said.append(f"cause is {' or '.join(titles.get(value, 'one of its own') for value in values)}")
+        elif name != "include":
+            said.append(f"{'text' if name == TEXT else name} is {' or '.join(values)}")
+    return "; ".join(said) or "all dead letters"
 
 
 def parse(given: Mapping[str, Any]) -> Selection:

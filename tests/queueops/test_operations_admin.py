@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from queueops import operations, slices
 from queueops.audit import CONSOLE, By
-from queueops.models import AuditEntry, DeadLetter, Operation
+from queueops.models import AuditEntry, Cause, DeadLetter, Operation
 from tests.people import person
 from tests.queueops.letters import dead, row
 
@@ -196,12 +196,29 @@ def test_two_people_discard_many(client, maria, settings):
     assert client.post(f"{PAGE}{operation.pk}/consent/", {"reason": "me too"}).status_code == 403
 
     client.force_login(person(VIEW, SEE, DISCARD, CONSENT, name="bob"))
-    assert "/consent/" in client.get(page_of(operation)).content.decode()
+    asked = client.get(page_of(operation))
+    assert "/consent/" in asked.content.decode()
+    assert client.get(asked.context["plan"]).context["plan"].n == 2
     client.post(f"{PAGE}{operation.pk}/consent/", {"reason": "agreed"})
     carry_out()
 
     assert DeadLetter.objects.filter(status="discarded").count() == 2
     assert "with the consent of bob" in client.get(page_of(operation)).content.decode()
+
+
+def test_a_cause_is_called_by_its_title(client, maria):
+    letter = dead("e1")
+    letter.fingerprint = "c264"
+    letter.save()
+    Cause.objects.create(pk="c264", title="The access token has expired")
+    address = f"{PAGE}plan/retry/?fingerprint=c264"
+    assert "cause is The access token has expired" in client.get(address).content.decode()
+
+    client.post(address, {"canary": 0, "pace": 50, "reason": "it is connected again"})
+
+    shown = client.get(page_of(Operation.objects.get())).content.decode()
+    assert "Retry: cause is The access token has expired" in shown
+    assert "c264" not in client.get(PAGE).content.decode()
 
 
 def test_the_lists_own_action_is_no_way_around_the_second_person(client, maria, settings):
