@@ -36,7 +36,10 @@ def test_one_asks_may_not_consent_another_does_and_the_audit_log_names_both(stac
     second = as_user(member("manager", "tom"))
     menu(second, "Operations").click()
     row(second, WHY).get_by_role("link").first.click()
-    expect(second.get_by_role("alert")).to_contain_text("Look at what it is about, then consent or cancel.")
+    expect(second.get_by_role("alert")).to_contain_text("See what it would do, then consent or cancel.")
+    second.get_by_role("link", name="See what it would do").click()
+    expect(card(second, "What happens")).to_contain_text(f"{MANY} dead letters are given up")
+    second.go_back()
     confirm(second, "Consent", LOOKED)
 
     label = second.locator(".cad-bar .cad-label").first
