@@ -93,7 +93,7 @@ def _quiet() -> Iterator[None]:
 
 
 def failing(client: Client, addresses: Iterable[str], form: dict[str, Any] | None = None) -> list[tuple[str, Any]]:
-    """The addresses that end in a server error, each with it. A quarter is asked, another each time; or EVERY_LOOK=1."""
+    """The addresses that end in a server error, each with it. Of those a quarter is asked; with EVERY_LOOK=1 each."""
     found = []
     for address in (one for one in addresses if EVERY_LOOK or random.random() < 1 / 4):
         savepoint = transaction.savepoint()  # an error of the database would end the test's own transaction
