@@ -18,26 +18,6 @@ metrics.FLUSH_SECONDS = 3600.0
 garbage.collect_rarely = lambda: None
 
 
-# What takes longest: begun first, so that at the end no process works alone.
-LONGEST = (
-    "tests/product/",
-    "tests/browser/",
-    "tests/chatautodm/test_api_schema.py",
-    "tests/chatautodm/test_run.py",
-    "tests/chatautodm/test_garbage.py",
-    "tests/chatautodm/test_queue_workers.py",
-    "tests/queueops/test_failover.py",
-    "tests/queueops/test_fallback_workers.py",
-    "tests/queueops/test_worker_lifecycle.py",
-)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, otherwise in the order that was drawn."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
-
-
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database, also for tests that use it from other processes and so carry no mark for pytest-django."""

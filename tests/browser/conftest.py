@@ -115,7 +115,7 @@ def as_user(stack: Stack, window: Callable[..., Page]) -> Callable[..., Page]:
 def walked(browser: Browser, product: Stack, pytestconfig: pytest.Config) -> list[Seen]:
     """What was seen on the console's pages, before the log-in and after; looked at once, for all who ask.
 
-    Everything takes minutes: without EVERY_LOOK it is a sixth of the pages, each in one of the looks.
+    Everything takes minutes: without EVERY_LOOK it is a tenth of the pages, each in one of the looks.
     """
     random, is_all = Random(pytestconfig.getoption("randomly_seed")), bool(os.environ.get("EVERY_LOOK"))
 
@@ -123,7 +123,7 @@ def walked(browser: Browser, product: Stack, pytestconfig: pytest.Config) -> lis
         return LOOKS if is_all else [random.choice(LOOKS)]
 
     def some(places: dict[str, Place]) -> dict[str, Place]:
-        return {name: place for name, place in places.items() if is_all or random.random() < 1 / 6}
+        return {name: place for name, place in places.items() if is_all or random.random() < 1 / 10}
 
     renew(product)
     with happenings(product), browser.new_context() as strange, browser.new_context() as known:

@@ -1,6 +1,6 @@
 """Every page of the console: as axe sees it in the light and in the dark, on a desk and on a phone; how wide it is.
 
-A sixth of the pages in a run, each in one of these looks, and others in the next; everything with EVERY_LOOK=1, which
+A tenth of the pages in a run, each in one of these looks, and others in the next; everything with EVERY_LOOK=1, which
 takes some minutes. One file, so that no page is opened by two processes.
 """
 

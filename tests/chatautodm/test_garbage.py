@@ -93,9 +93,9 @@ def _quiet() -> Iterator[None]:
 
 
 def failing(client: Client, addresses: Iterable[str], form: dict[str, Any] | None = None) -> list[tuple[str, Any]]:
-    """The addresses that end in a server error, each with it. Of those an eighth is asked; with EVERY_LOOK=1 each."""
+    """The addresses that end in a server error, each with it. Of those a tenth is asked; with EVERY_LOOK=1 each."""
     found = []
-    for address in (one for one in addresses if EVERY_LOOK or random.random() < 1 / 8):
+    for address in (one for one in addresses if EVERY_LOOK or random.random() < 1 / 10):
         savepoint = transaction.savepoint()  # an error of the database would end the test's own transaction
         answer: Any = client.get(address) if form is None else client.post(address, form)
         transaction.savepoint_rollback(savepoint)
