@@ -14,10 +14,10 @@ from queueops.jobs import Lane
 
 def reserved(lanes: Sequence[str], free: int, served: int) -> list[int]:
     """How many of `free` slots each lane gets first, after `served` slots; the rest goes in the order of the lanes."""
-    percents = {Lane.DEFAULT: settings.QUEUE_SHARE_DEFAULT, Lane.LOW: settings.QUEUE_SHARE_LOW}
+    percents: dict[str, int] = {Lane.DEFAULT: settings.QUEUE_SHARE_DEFAULT, Lane.LOW: settings.QUEUE_SHARE_LOW}
     found = [0] * len(lanes)
     for n in range(len(lanes) - 1, 0, -1):
-        percent = percents.get(Lane(lanes[n]), 0)
+        percent = percents.get(lanes[n], 0)
         wanted = _due(served + free, percent) - _due(served, percent)
         found[n] = min(wanted, free - sum(found))
     return found

@@ -9,7 +9,7 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queueops import connections, dispatch, ledger, moves, recovery
+from queueops import connections, dispatch, ledger, moves, recovery, shares
 from queueops.claims import Claims
 from queueops.jobs import Batch, Job, Lane
 from queueops.rq_jobs import rq_now
@@ -99,6 +99,10 @@ def test_the_shares_are_those_that_are_set(redis, exchange, default, low, slots)
     # Where both are due in the same slot, the lower lane has it.
     assert lanes.count("low") == (len(lanes) * low + 50) // 100
     assert lanes.count("default") <= (len(lanes) * default + 50) // 100
+
+
+def test_a_queue_that_is_no_lane_of_ours_has_no_share():
+    assert shares.reserved(["high", "low", "other"], 100, 0) == [0, 5, 0]
 
 
 def test_a_share_of_none_leaves_a_lane_what_the_others_leave(exchange):
