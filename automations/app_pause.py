@@ -9,15 +9,27 @@ import asyncio
 import math
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from queueops import connections
+from queueops.embedded import EmbeddedValkeyError
 from queueops.loops import PerLoop
 
 KEY = "cad:app_paused"  # until when, in Unix seconds
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 0.25
+
+
+def paused_until() -> datetime | None:
+    """For pages, which have no loop: until when nobody calls. None when calls go, or Redis cannot be asked."""
+    try:
+        value: Any = connections.client().get(KEY)
+    except (RedisError, OSError, EmbeddedValkeyError):
+        return None
+    until = float(value or 0)
+    return datetime.fromtimestamp(until, UTC) if until > time.time() else None
 
 
 class AppPause:

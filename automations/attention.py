@@ -7,22 +7,18 @@ Both from one bounded look at the newest events that are put off: their reasons 
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from automations import access
-from automations.app_pause import KEY as APP_PAUSED_KEY
+from automations import access, app_pause
 from automations.models import Account, Event
-from queueops import connections, panels
-from queueops.embedded import EmbeddedValkeyError
+from queueops import panels
 from queueops.panels import Cell, Panel
 from queueops.templatetags.queue_console import number
 
@@ -41,7 +37,7 @@ def _put_off() -> list[tuple[str, str, str]]:
 @panels.explain
 def why_put_off(user: Any) -> Mapping[str, str]:
     """For each lane what most of its events wait for."""
-    if until := _app_paused_until():
+    if until := app_pause.paused_until():
         return dict.fromkeys(
             ("high", "default", "low"),
             f"Meta lets the whole app make no calls until {until:%Y-%m-%d %H:%M:%S} UTC: more workers cannot help.",
@@ -64,15 +60,6 @@ def _names(ids: set[str], user: Any) -> dict[str, str]:
     accounts = Account.objects.defer("token").filter(instagram_id__in=ids)
     names = {account.instagram_id: str(account) for account in accounts}
     return names | dict.fromkeys(access.hidden_tenants(user), "an account that you may not see")
-
-
-def _app_paused_until() -> datetime | None:
-    try:
-        value: Any = connections.client().get(APP_PAUSED_KEY)
-    except (RedisError, OSError, EmbeddedValkeyError):
-        return None
-    until = float(value or 0)
-    return datetime.fromtimestamp(until, UTC) if until > time.time() else None
 
 
 @panels.show

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from automations.app_pause import KEY
+from automations import app_pause
 from automations.models import Account, Event
-from queueops import connections
-from queueops.embedded import EmbeddedValkeyError
 from queueops.jobs import Waits
 
 # More are not paused at a time but by the app's own pause.
@@ -30,13 +25,4 @@ def waits() -> Waits:
     paused = Account.objects.filter(paused_until__gt=now).order_by("-paused_until")
     ends = dict(paused.values_list("instagram_id", "paused_until")[:MOST_ACCOUNTS])
     by_account = {account: end for account, end in ends.items() if end is not None}
-    return Waits(asked_at=now, everybody=_app_waits_until(), by_account=by_account)
-
-
-def _app_waits_until() -> datetime | None:
-    """None also while Redis cannot be asked."""
-    try:
-        until = connections.client().get(KEY)
-    except (RedisError, OSError, EmbeddedValkeyError):
-        return None
-    return datetime.fromtimestamp(float(until), UTC) if until else None
+    return Waits(asked_at=now, everybody=app_pause.paused_until(), by_account=by_account)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 
 from queueops import audit, visibility
-from queueops.audit import CONSOLE, Act, By
 from queueops.audit_export import FORMATS
-from queueops.csv_export import UNREADABLE, streamed
+from queueops.csv_export import streamed, taken_away
 from queueops.models import AuditEntry
 from queueops.readonly import PeriodFilter, ReadOnlyAdmin, RecentValuesFilter, json_block, one_line, two_lines
 from queueops.templatetags.queue_console import words
@@ -67,13 +65,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         if format not in FORMATS:
             raise Http404("There is csv and jsonl.")
         content_type, lines = FORMATS[format]
-        try:
-            entries: QuerySet[AuditEntry] = self.get_changelist_instance(request).get_queryset(request)
-        except IncorrectLookupParameters as error:
-            raise BadRequest(UNREADABLE) from error
-        taken = {"format": format, "filters": request.GET.urlencode()}
-        by = By(request.user, CONSOLE)
-        audit.record(Act(by=by, action="export", kind=audit.kind_of(AuditEntry), details=taken))
+        entries = taken_away(self, request, format)
         return streamed(request, lines(entries), f"audit.{format}", content_type)
 
     def _require_permission(self, request: HttpRequest) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import orjson
 from django.db.models import QuerySet
 
-from queueops.csv_export import CONTENT_TYPE, ROWS_AT_ONCE, csv_line
+from queueops.csv_export import CONTENT_TYPE, by_key, csv_line
 from queueops.models import AuditEntry
 
 COLUMNS = (
@@ -51,9 +51,5 @@ FORMATS: dict[str, tuple[str, Callable[[QuerySet[AuditEntry]], Iterator[str]]]] 
 
 
 def _oldest_first(entries: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
-    """Each page read by the key: no cursor is held while somebody downloads."""
-    ordered = entries.order_by("number").prefetch_related("targets")
-    page = list(ordered[:ROWS_AT_ONCE])
-    while page:
+    for page in by_key(entries.prefetch_related("targets"), oldest_first=True):
         yield from page
-        page = list(ordered.filter(number__gt=page[-1].number)[:ROWS_AT_ONCE])

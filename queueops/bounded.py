@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from queueops import searching
 from queueops.keys import time_of
-from queueops.searching import MOST_FOUND
+from queueops.searching import MOST_FOUND, key_of_last
 
 LOOKED_AT = 100_000
 BEFORE = "before"
@@ -42,14 +42,8 @@ class Bounds:
 
 def newest(rows: QuerySet[Any]) -> Q:
     """The condition that leaves the newest LOOKED_AT of them."""
-    oldest = _oldest_of_newest(rows)
+    oldest = key_of_last(rows.order_by("-pk"), LOOKED_AT)
     return Q() if oldest is None else Q(pk__gte=oldest)
-
-
-def _oldest_of_newest(rows: QuerySet[Any]) -> Any:
-    """The key of the last of the newest LOOKED_AT; None when there are no others. Read from an index alone."""
-    keys = list(rows.order_by("-pk").values_list("pk", flat=True)[LOOKED_AT - 1 : LOOKED_AT + 1])
-    return keys[0] if len(keys) > 1 else None
 
 
 class BoundedChangeList(ChangeList):
@@ -93,7 +87,7 @@ class BoundedChangeList(ChangeList):
         base = self.root_queryset.filter(*([known] if known is not None else []))
         for bound in ({"pk__lt": before} if before is not None else {}, *self._periods()):
             base = base.filter(**bound)
-        oldest = _oldest_of_newest(base)
+        oldest = key_of_last(base.order_by("-pk"), LOOKED_AT)
         if oldest is None:
             return rows
         self._note(LOOKED_AT, oldest)

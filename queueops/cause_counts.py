@@ -19,6 +19,7 @@ from django.db.models.functions import TruncHour
 from django.utils import timezone
 
 from queueops.models import CauseCount, DeadLetter, DeadLetterQuerySet
+from queueops.searching import key_of_last
 
 AT_ONCE = 10_000
 HOURS_SHOWN = 24
@@ -91,9 +92,8 @@ def count(letters: DeadLetterQuerySet, now: datetime) -> dict[str, Fields]:
 
 def _newest(letters: DeadLetterQuerySet) -> Q | None:
     """The condition that leaves the newest AT_ONCE of them; None when there are no others."""
-    oldest = letters.order_by("-pk").values_list("pk", flat=True)[AT_ONCE - 1 : AT_ONCE + 1]
-    keys = list(oldest)
-    return Q(pk__gte=keys[0]) if len(keys) > 1 else None
+    oldest = key_of_last(letters.order_by("-pk"), AT_ONCE)
+    return None if oldest is None else Q(pk__gte=oldest)
 
 
 def _grouped(letters: DeadLetterQuerySet, now: datetime) -> Any:

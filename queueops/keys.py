@@ -16,6 +16,11 @@ ROW_COMES_WITHIN = timedelta(days=1)
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
+def possible(at: datetime) -> datetime:
+    """The instant, or the nearest that a row can be of."""
+    return min(max(at, EARLIEST), LATEST)
+
+
 def new_id() -> uuid.UUID:
     """A UUIDv7: later ones sort after earlier ones, to the millisecond."""
     return compat.uuid7()

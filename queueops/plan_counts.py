@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import Count, Q
 
 from queueops.models import DeadLetterQuerySet
+from queueops.searching import key_of_last
 from queueops.selections import Selection
 
 LOOKED_AT = 10_000
@@ -60,8 +61,7 @@ def _last_looked_at(parts: Iterable[DeadLetterQuerySet], most: int) -> Any:
     """The key of the last letter of a part's oldest so many; None when one part has no others."""
     last = None
     for part in parts:
-        keys = list(part.order_by("pk").values_list("pk", flat=True)[most - 1 : most + 1])
-        if len(keys) < 2:
-            return None
-        last = keys[0]
+        last = key_of_last(part.order_by("pk"), most)
+        if last is None:
+            break
     return last

@@ -18,7 +18,7 @@ from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RangeDateTimeF
 
 from queueops import privacy, searching
 from queueops.bounded import BoundedChangeList
-from queueops.keys import CLOCKS_DIFFER_BY, EARLIEST, LATEST, ROW_COMES_WITHIN, first_id_of
+from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of, possible
 from queueops.templatetags.queue_console import pretty_json
 from queueops.wrong_addresses import Forgiving
 
@@ -108,7 +108,7 @@ class PeriodFilter(RangeDateTimeFilter):  # type: ignore[misc] # Unfold ships no
             at = datetime.fromisoformat(f"{day} {time}").replace(tzinfo=timezone.get_current_timezone())
         except ValueError:
             return None
-        return min(max(at, EARLIEST), LATEST)
+        return possible(at)
 
 
 class ReadOnlyAdmin(Forgiving):

@@ -49,6 +49,12 @@ def _unquoted(bit: str) -> str:
     return unescape_string_literal(bit) if is_quoted else bit
 
 
+def key_of_last(ordered: QuerySet[Any], most: int) -> Any:
+    """The key of the last of the first `most` rows; None when there are no others. Read from an index alone."""
+    keys = list(ordered.values_list("pk", flat=True)[most - 1 : most + 1])
+    return keys[0] if len(keys) > 1 else None
+
+
 def newest_found(rows: QuerySet[Any], text: Q) -> list[Any]:
     """The keys of the newest rows with the text: found once, for counting and showing both."""
     return list(rows.filter(text).order_by("-pk").values_list("pk", flat=True)[:MOST_FOUND])

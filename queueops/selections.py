@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from queueops import privacy, visibility
-from queueops.keys import CLOCKS_DIFFER_BY, EARLIEST, LATEST, first_id_of
+from queueops.keys import CLOCKS_DIFFER_BY, first_id_of, possible
 from queueops.models import Cause, DeadLetterQuerySet
 
 # Kept out of a retry unless it is said that they go, too.
@@ -192,8 +192,7 @@ def _until(values: Values) -> Q:
 
 def _moment(text: str) -> datetime:
     at = datetime.fromisoformat(text)
-    at = at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
-    return min(max(at, EARLIEST), LATEST)
+    return possible(at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone()))
 
 
 CONDITIONS: dict[str, Callable[[Values], Q]] = {

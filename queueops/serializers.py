@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
@@ -16,12 +16,10 @@ from rest_framework import serializers
 from queueops import bounded, privacy, searching, selections
 from queueops.audit import REASON_CHARACTERS
 from queueops.jobs import Lane
-from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of
+from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of, possible
 from queueops.models import DeadLetter, DeadLetterQuerySet
 
 ON_A_PAGE, MOST_ON_A_PAGE = 50, 500
-# Earlier and later instants have no id of ours, and some of them no number of seconds.
-NOTHING_BEFORE, NOTHING_AFTER = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 # What a search knows by an index.
 WHOLE = ("account__exact", "person__exact", "event__exact", "source_id__exact")
 UNKNOWN_NAMED = 5
@@ -315,9 +313,9 @@ def _period(since: datetime | None, until: datetime | None) -> Q:
     """By the letters' time, and by their keys, which grow with it."""
     period = Q()
     if since is not None:
-        begin = min(max(since, NOTHING_BEFORE), NOTHING_AFTER)
+        begin = possible(since)
         period &= Q(created_at__gte=begin, pk__gte=first_id_of(begin - CLOCKS_DIFFER_BY))
     if until is not None:
-        end = min(max(until, NOTHING_BEFORE), NOTHING_AFTER)
+        end = possible(until)
         period &= Q(created_at__lte=end, pk__lt=first_id_of(end + ROW_COMES_WITHIN))
     return period

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -8,7 +7,8 @@ import pytest
 from django.test.utils import setup_databases
 from redis import Redis
 
-from queueops import connections, database, garbage, loops, metrics
+from queueops import connections, database, garbage, metrics
+from tests.running import run_alone
 
 T = TypeVar("T")
 
@@ -51,15 +51,7 @@ def cut_connections(redis: Redis) -> Callable[[], None]:
 
 @pytest.fixture
 def run() -> Callable[[Coroutine[Any, Any, T]], T]:
-    """Run a coroutine on a loop of its own, and close what it opened."""
-
-    async def closing(coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            return await coroutine
-        finally:
-            await loops.close_all()
-
-    return lambda coroutine: asyncio.run(closing(coroutine))
+    return run_alone
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,12 +21,13 @@ from automations.events import Comment, Event, LiveComment, Mention, Message
 from automations.lookups import AccountInfo
 from automations.models import Account, Automation, Contact, Conversation, Delivery
 from automations.models import Event as EventRow
-from queueops import deadletters, loops, prepared
+from queueops import deadletters, prepared
 from queueops.errors import Reject
 from queueops.jobs import Failure
 from queueops.keys import new_id
 from queueops.models import DeadLetter
 from tests.automations import rows
+from tests.running import run_alone
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PEOPLE = ["8422491661125971", "8422491661125972", "8422491661125973"]
@@ -91,18 +91,11 @@ class Short:
 
     @staticmethod
     def start(items: Sequence[Start]) -> list[Any]:
-        return asyncio.run(closing(records.start(items)))
+        return list(run_alone(records.start(items)))
 
     @staticmethod
     def advance(items: Sequence[Advance]) -> list[Any]:
-        return asyncio.run(closing(records.advance(items)))
-
-
-async def closing(coroutine: Coroutine[Any, Any, Sequence[Any]]) -> list[Any]:
-    try:
-        return list(await coroutine)
-    finally:
-        await loops.close_all()
+        return list(run_alone(records.advance(items)))
 
 
 def begin(items: Sequence[Start]) -> list[Any]:

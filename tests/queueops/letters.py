@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from django.db import connection
 
 from queueops import connections, dispatch
 from queueops.jobs import Batch, Job, Lane
@@ -42,3 +45,16 @@ def row(event: str, **fields: Any) -> DeadLetter:
         "attempts": 1,
     }
     return DeadLetter.objects.create(event=event, **{**defaults, **fields})
+
+
+READ_WHOLE = "Seq Scan on queueops_deadletter"
+
+
+def plans_about_letters(asked: Iterable[dict[str, str]]) -> list[tuple[str, str]]:
+    """Each query of dead letters that was captured, with PostgreSQL's plan for it."""
+    plans = []
+    with connection.cursor() as cursor:
+        for sql in [query["sql"] for query in asked if 'FROM "queueops_deadletter"' in query["sql"]]:
+            cursor.execute(f"EXPLAIN {sql}")
+            plans.append((sql, "\n".join(line for (line,) in cursor.fetchall())))
+    return plans
