@@ -224,9 +224,14 @@ def database_away() -> Iterator[None]:
 
 def test_without_the_database_webhooks_are_kept_and_answered_when_it_is_back(stack: Stack):
     before = stack.parts.said("worker")
+
+    def said(word: str) -> int:
+        return stack.parts.said("worker").removeprefix(before).count(f"action=database_{word} ")
+
     with database_away():
         statuses = Counter(stack.post(message(number))[0] for number in range(40))
         assert statuses == {200: 40}
+        stack.wait_until(lambda: said("away") == 1)
         stack.wait_until(lambda: connections.client().llen("rq:queue:high") == 40)
         assert stack.calls() == []
 
@@ -235,5 +240,4 @@ def test_without_the_database_webhooks_are_kept_and_answered_when_it_is_back(sta
     assert not DeadLetter.objects.exists()
     assert not Delivery.objects.exclude(status="sent").exists()
     assert stack.settle().unexplained == 0
-    said = stack.parts.said("worker").removeprefix(before)
-    assert [said.count(f"action=database_{word} ") for word in ("away", "back")] == [1, 1]
+    assert [said("away"), said("back")] == [1, 1]
