@@ -19,7 +19,9 @@ from automations.forms import AccountForm, AutomationForm, PauseActionForm
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
 from automations.redaction import attempts_without_quotes, without_text
 from automations.rehearsal_admin import RehearsalPages
-from automations.why_admin import WhyPages
+from automations.replay import UNANSWERED
+from automations.replay_admin import ReplayPages
+from automations.why_admin import OUTCOME_CLASSES, WhyPages
 from automations.wording import describe_actions
 from queueops import audit, privacy
 from queueops.audit import CONSOLE, By
@@ -29,17 +31,8 @@ from queueops.filters import WholeValueFilter
 from queueops.forms import minutes_field
 from queueops.jobs import Lane
 from queueops.models import DeadLetter
-from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, one_line, two_lines
+from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, label, one_line, two_lines
 from queueops.templatetags.queue_console import words
-
-OUTCOME_LABELS = {
-    "sent": "success",
-    "waiting": "info",
-    "processing": "info",
-    "retrying": "warning",
-    "unconfirmed": "warning",
-    "dead": "danger",
-}
 
 
 class LaneFilter(RadioFilter):
@@ -197,7 +190,7 @@ class AutomationAdmin(OfAccounts, RehearsalPages, AuditedAdmin):
 class ContactAdmin(OfAccounts, ReadOnlyAdmin):
     account_path = "account"
     list_display = ("__str__", "instagram_scoped_id", "account", "first_seen_at")
-    list_select_related = ("account",)
+    list_prefetch_related = ("account",)
     sortable_by = ("first_seen_at",)
     search_fields = ("instagram_scoped_id__exact", "username__exact")
     search_help_text = "Instagram-scoped id or username, whole"
@@ -208,7 +201,7 @@ class ConversationAdmin(OfAccounts, ReadOnlyAdmin):
     account_path = "contact__account"
     text_fields = {"state": privacy.masked}
     list_display = ("__str__", "account", "last_inbound_at")
-    list_select_related = ("contact__account",)
+    list_prefetch_related = ("contact__account",)
     sortable_by = ("last_inbound_at",)
     search_fields = ("contact__instagram_scoped_id__exact", "contact__username__exact")
     search_help_text = "Instagram-scoped id or username, whole"
@@ -219,7 +212,7 @@ class ConversationAdmin(OfAccounts, ReadOnlyAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ExportedAdmin):
+class EventAdmin(OfTenants, WhyPages, ReplayPages, AuditedAdmin, ExportedAdmin):
     """What happened, and why what went out did, or did not."""
 
     tenant_path = "account"
@@ -234,6 +227,7 @@ class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ExportedAdmin):
     list_display_links = ("received",)
     sortable_by = ("received",)
     indexed = (frozenset({"outcome"}), frozenset({"account"}))
+    list_prefetch_related = ("automation",)
     list_filter = (
         ("outcome", ChoicesCheckboxFilter),
         ("kind", ChoicesCheckboxFilter),
@@ -243,7 +237,7 @@ class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ExportedAdmin):
     )
     search_fields = ("key__exact", "source_id__exact", "person__exact", "account__exact")
     search_help_text = "Event key, message or comment id, person or account, whole; or words of the text"
-    list_before_template = "queueops/export_bar.html"
+    list_before_template = "automations/event_bar.html"
     export_columns = EVENT_COLUMNS
     export_without = ("payload", "rules", "attempts")
     fieldsets = (
@@ -252,24 +246,23 @@ class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ExportedAdmin):
         ("As it was read", {"fields": ("pretty_payload", "receipt")}),
     )
 
-    def get_queryset(self, request: Any) -> QuerySet[Event]:
-        events: QuerySet[Event] = super().get_queryset(request)
-        return events.select_related("automation")
-
     def text_condition(self, request: Any, word: str) -> Q:
         """In what people wrote, for those who may see it."""
         return Q(text__icontains=word) if privacy.may_see_text(request.user) else Q(pk__in=[])
 
     def audit_trail(self, row: Event) -> list[Any]:
-        """What people did with the event's dead letters, and decided about its deliveries."""
+        """What people did with the event and its dead letters, and decided about its deliveries."""
         letters = DeadLetter.objects.filter(event=row.key).values_list("pk", flat=True)
         about_letters = audit.trail(audit.kind_of(DeadLetter), letters)
         about_deliveries = audit.trail(audit.kind_of(Delivery), row.deliveries.values_list("pk", flat=True))
-        return sorted([*about_letters, *about_deliveries], key=lambda entry: entry.number, reverse=True)
+        of_its_own = super().audit_trail(row)
+        return sorted([*of_its_own, *about_letters, *about_deliveries], key=lambda entry: entry.number, reverse=True)
 
     def render_change_form(self, request: Any, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        why = self.why_context(request, context["original"])
-        return super().render_change_form(request, {**context, **why}, *args, **kwargs)
+        event = context["original"]
+        may = {"may_replay": event.outcome in UNANSWERED and self.has_replay_permission(request)}
+        why = self.why_context(request, event)
+        return super().render_change_form(request, {**context, **why, **may}, *args, **kwargs)
 
     @admin.display(description="received", ordering="id")
     def received(self, event: Event) -> Any:
@@ -287,9 +280,9 @@ class EventAdmin(OfTenants, WhyPages, AuditedAdmin, ExportedAdmin):
     def short_text(self, event: Event) -> str:
         return one_line(event.text)
 
-    @display(description="outcome", label=OUTCOME_LABELS)  # type: ignore[untyped-decorator]
-    def state(self, event: Event) -> Any:
-        return event.outcome, words(event.outcome)
+    @admin.display(description="outcome")
+    def state(self, event: Event) -> str:
+        return label(words(event.outcome), OUTCOME_CLASSES.get(event.outcome, ""))
 
     @admin.display(description="reason")
     def short_reason(self, event: Event) -> str:

@@ -133,7 +133,7 @@ def run(draft: Automation, days: int, *, with_text: bool) -> Report:
         planned = planning.calls(stored.event, decision.rule, draft.account.instagram_id, draft.account.username)
         _add_load(peaks, stored, planned)
         if len(report.samples) < SAMPLES:
-            report.samples.append(_sample(stored, planned, with_text=with_text))
+            report.samples.append(sample(stored, planned, with_text=with_text))
     report.gained = _by_name(taken_from)
     report.loads = [_load(draft, limit, counts) for limit, counts in peaks.items()]
     return report
@@ -204,7 +204,8 @@ def _by_others(draft: Automation, limit: Limit, at: datetime) -> int:
     return theirs.exclude(status=Delivery.Status.SKIPPED).count()
 
 
-def _sample(stored: Stored, planned: Sequence[Call | Refused], *, with_text: bool) -> Sample:
+def sample(stored: Stored, planned: Sequence[Call | Refused], *, with_text: bool) -> Sample:
+    """The event and what it would be answered with, for a page. with_text: whether what they wrote may be shown."""
     said = getattr(stored.event, "text", "") or getattr(stored.event, "payload", "")
     if not with_text:  # what is sent may repeat what was written
         return Sample(stored.pk, stored.received_at, masked(said), [])

@@ -19,7 +19,7 @@ from queueops.again import StillQueued
 from queueops.audit import By
 from queueops.jobs import Job, Lane
 
-__all__ = ["StillQueued", "mark_sent", "send_again"]
+__all__ = ["StillQueued", "job_of", "mark_sent", "send_again"]
 
 
 def mark_sent(delivery_id: UUID, by: By) -> bool:
@@ -46,16 +46,14 @@ def send_again(delivery_id: UUID, by: By) -> bool:
             transaction.set_rollback(True)
             return False
         _record(delivery, by, "send again")
-        again.run_again(
-            Job(
-                id=event.key,
-                lane=Lane(event.lane or Lane.DEFAULT),
-                func=PROCESS_EVENT,
-                payload=event.payload,
-                tenant=event.account,
-            )
-        )
+        again.run_again([job_of(event)])
     return True
+
+
+def job_of(event: Event) -> Job:
+    """The job that processes the event, as its intake made it."""
+    lane = Lane(event.lane or Lane.DEFAULT)
+    return Job(id=event.key, lane=lane, func=PROCESS_EVENT, payload=event.payload, tenant=event.account)
 
 
 def _record(delivery: Delivery, by: By, action: str) -> None:

@@ -17,7 +17,6 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
-from unfold.decorators import display
 
 from automations import decisions, translator
 from automations.access import OfTenants
@@ -26,10 +25,10 @@ from queueops import privacy
 from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
 from queueops.forms import reason_field
-from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, one_line, two_lines
+from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, label, one_line, two_lines
 from queueops.templatetags.queue_console import words
 
-STATUS_LABELS = {"sent": "success", "sending": "info", "failed": "danger", "unconfirmed": "warning"}
+STATUS_CLASSES = {"sent": "cad-good", "failed": "cad-bad", "unconfirmed": "cad-warn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class DeliveryAdmin(OfTenants, AuditedAdmin, ReadOnlyAdmin):
     )
     sortable_by = ("created",)
     indexed = (frozenset({"status"}),)
-    list_select_related = ("automation", "event")
+    list_prefetch_related = ("automation", "event")
     # A recipient is the event's person or its comment: of both the events have an index, and it is written once.
     search_fields = ("event__key__exact", "event__source_id__exact", "event__person__exact")
     search_help_text = "Recipient, event key, message or comment id, or Meta's id of what was sent, all whole"
@@ -146,9 +145,9 @@ class DeliveryAdmin(OfTenants, AuditedAdmin, ReadOnlyAdmin):
     def created(self, delivery: Delivery) -> Any:
         return delivery.created_at
 
-    @display(description="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
+    @admin.display(description="status")
     def state(self, delivery: Delivery) -> str:
-        return delivery.status
+        return label(delivery.status, STATUS_CLASSES.get(delivery.status, ""))
 
     @admin.display(description="error")
     def short_error(self, delivery: Delivery) -> str:

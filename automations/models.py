@@ -211,6 +211,7 @@ class Event(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("replay_event", "Can have events answered that nothing answered")]
         # As a constraint: a unique field of text would get a second index on PostgreSQL, for LIKE, which nobody asks.
         constraints = [models.UniqueConstraint(fields=["key"], name="event_key")]
         indexes = [

@@ -169,11 +169,15 @@ def _by_outcome(event: Event, letters: Sequence[DeadLetter]) -> list[str]:
     at = next_attempt(event)
     when = f"at {stamp(at)}, or at once when its account is released" if at else "soon"
     said: dict[str, list[str]] = {
-        Event.Outcome.NO_MATCH: ["Nothing: the event is over. A rule that is corrected now answers those to come."],
+        Event.Outcome.NO_MATCH: [
+            "Nothing by itself: the event is over. Once the rules are right, it can be answered after all."
+        ],
         Event.Outcome.SENT: ["Nothing: the event is over."],
         Event.Outcome.SKIPPED: ["Nothing: the event is over."],
         Event.Outcome.DISCARDED: ["Nothing: the event is over."],
-        Event.Outcome.UNKNOWN_ACCOUNT: ["Nothing: the event is over. Connect the account, and the next are answered."],
+        Event.Outcome.UNKNOWN_ACCOUNT: [
+            "Nothing by itself: the event is over. Once its account is connected, it can be answered after all."
+        ],
         Event.Outcome.UNCONFIRMED: ["Meta's echo settles it when it comes; else an operator must decide (see below)."],
         Event.Outcome.RETRYING: [f"It is tried again {when}."],
         Event.Outcome.WAITING: [],

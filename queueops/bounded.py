@@ -15,14 +15,14 @@ from typing import Any
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet, UUIDField
+from django.db.models import Q, QuerySet, UUIDField, prefetch_related_objects
 from django.utils import timezone
 
 from queueops import searching
 from queueops.keys import time_of
 from queueops.searching import MOST_FOUND, key_of_last
 
-LOOKED_AT = 100_000
+LOOKED_AT = 25_000
 BEFORE = "before"
 OF_TIME = 7  # the version of keys that grow with time
 
@@ -47,7 +47,7 @@ def newest(rows: QuerySet[Any]) -> Q:
 
 
 class BoundedChangeList(ChangeList):
-    """Of a ModelAdmin with `indexed` and `text_condition` (`readonly.ReadOnlyAdmin`)."""
+    """Of a ModelAdmin with `indexed`, `list_prefetch_related` and `text_condition` (`readonly.ReadOnlyAdmin`)."""
 
     model_admin: Any
     bounds: Bounds = Bounds()
@@ -123,6 +123,9 @@ class BoundedChangeList(ChangeList):
 
     def get_results(self, request: Any) -> None:
         super().get_results(request)
+        # Not joined: SQLite would begin with the smallest table, and PostgreSQL join all the rows of the pages before.
+        self.result_list = list(self.result_list)
+        prefetch_related_objects(self.result_list, *self.model_admin.list_prefetch_related)
         most = self.paginator.count
         if most >= getattr(self.paginator, "most", most + 1) and not self.bounds.most and self._is_newest_first():
             self._note(most, self.queryset.values_list("pk", flat=True)[most - 1], is_shown=True)

@@ -16,7 +16,7 @@ from queueops.csv_export import ExportedAdmin, moment, text_of
 from queueops.filters import AutomationFilter, CauseValuesFilter, WholeValueFilter
 from queueops.letter_page import LetterPage, with_code
 from queueops.models import DeadLetter
-from queueops.readonly import PeriodFilter, RecentValuesFilter, one_line, two_lines
+from queueops.readonly import PeriodFilter, RecentValuesFilter, label, one_line, two_lines
 from queueops.templatetags.queue_console import words
 
 LABELS = {"dead": "cad-bad", "resolved": "cad-good"}
@@ -50,7 +50,7 @@ class DeadLetterAdmin(LetterPage, ExportedAdmin):
     sortable_by = ("when",)
     # Of the statuses "dead" comes first, and the index `letter_status` has this very order.
     ordering = ("status", "-id")
-    list_select_related = ("handled_by",)
+    list_prefetch_related = ("handled_by",)
     list_before_template = "queueops/letter_bulk.html"
     export_without = ("traceback", "earlier", "edits")
     export_columns = {
@@ -124,8 +124,8 @@ class DeadLetterAdmin(LetterPage, ExportedAdmin):
 
     @admin.display(description="status", ordering="status")
     def state(self, letter: DeadLetter) -> str:
-        label = format_html('<span class="cad-label {}">{}</span>', LABELS.get(letter.status, ""), letter.status)
-        return two_lines(label, f"{letter.attempts} attempt{'s' if letter.attempts != 1 else ''}")
+        shown = label(letter.status, LABELS.get(letter.status, ""))
+        return two_lines(shown, f"{letter.attempts} attempt{'s' if letter.attempts != 1 else ''}")
 
     @admin.display(description="")
     def retry_button(self, letter: DeadLetter) -> str:

@@ -107,6 +107,10 @@ class DeadLetter(models.Model):
             models.Index(fields=["person"], name="letter_person"),
             models.Index(fields=["source_id"], name="letter_source"),
             models.Index(fields=["fingerprint", "status", "-id"], name="letter_fingerprint"),
+            # The API's list, which has them all by age.
+            models.Index(fields=["kind", "-id"], name="letter_kind_by_age"),
+            models.Index(fields=["cause_code", "-id"], name="letter_code_by_age"),
+            models.Index(fields=["automation", "-id"], name="letter_automation_by_age"),
             # What the causes' page counts, without a look at the rows.
             models.Index(
                 fields=["fingerprint", "account"],

@@ -138,3 +138,15 @@ def test_api_token(stack: Any, ada: Page) -> None:
     ada.fill("#id_name", "monitor")
     ada.fill("#id_reason", "the new monitor asks for the queue's state")
     take("api-token", ada, clip=top(510))
+
+
+def test_what_would_be_answered(stack: Any, ada: Page) -> None:
+    for n in range(12):
+        stack.post(comment("recipe please" if n % 4 else "what a lovely picture", f"90{n}", person(n)))
+    stack.settle()
+    rule = Automation.objects.get(account__username="demo.shop", name="Comment link")
+    rule.keywords = [*rule.keywords, "recipe"]
+    rule.save()
+    menu(ada, "Events").click()
+    ada.get_by_role("link", name="Answer what nothing answered…").click()
+    take("replay", ada)

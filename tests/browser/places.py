@@ -130,6 +130,7 @@ def _history() -> dict[str, Place]:
         "events": _page("automations_event_changelist"),
         "event given up": _page("automations_event_change", dead.pk),
         "event without an answer": _page("automations_event_change", unanswered.pk),
+        "what could be answered": _page("automations_event_replay"),
         "deliveries": _page("automations_delivery_changelist"),
         "delivery": _page("automations_delivery_change", dead.deliveries.get().pk),
         "delivery to decide": _page("automations_delivery_change", unconfirmed.pk),

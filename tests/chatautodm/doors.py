@@ -108,6 +108,13 @@ DOORS = (
     Door(
         f"{Q}/alert/{{alert}}/acknowledge/", "operator", ("queueops.view_alert", "queueops.acknowledge_alert"), REASON
     ),
+    # --- Events
+    Door(
+        f"{A}/event/replay/?id__exact={{unanswered}}",
+        "operator",
+        ("automations.view_event", "automations.replay_event"),
+        REASON,
+    ),
     # --- Deliveries
     Door(f"{A}/delivery/{{delivery}}/mark-sent/", "operator", ("automations.settle_delivery",), REASON),
     Door(f"{A}/delivery/{{delivery}}/send-again/", "operator", ("automations.settle_delivery",), REASON),

@@ -20,6 +20,7 @@ from django.urls import URLResolver, get_resolver, resolve
 from django.utils import timezone
 from redis import Redis
 
+from automations.events import Comment
 from automations.models import Account, Workspace
 from queueops import audit
 from queueops.audit import CONSOLE, Act, By
@@ -35,7 +36,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis")]
 NOT_ACTS = {"sessions.Session", "admin.LogEntry", "auth.Permission", "contenttypes.ContentType"}
 BY_THE_WAY = {"last_login", "last_used_at"}
 # Counts that a thread of each process writes once a second.
-PASSING = (b"cad:taken:", b"cad:minute:", b"cad:totals", b"rq:scheduler")
+PASSING = (b"cad:seen:", b"cad:taken:", b"cad:minute:", b"cad:totals", b"rq:scheduler")
 NO_LOG_IN_PAGE = {"/admin/login/", "/admin/logout/", "/admin/jsi18n/"}
 # For programs: they answer 401.
 NO_LOG_IN_PAGE |= {f"/admin/django_rq/dashboard/{path}" for path in ("metrics", "stats.json", "stats.json/token")}
@@ -116,6 +117,9 @@ def world(redis) -> World:
     spare = account(instagram_id="16", username="spare.shop", workspace=Workspace.objects.create(name="Customer"))
     paused = account(instagram_id="15", username="paused.shop", status=Account.Status.PAUSED)
     happened = event("k2", outcome="unconfirmed", payload={"kind": "comment"})
+    # A rule that would answer it is there by now.
+    automation(shop, name="By now", match="any", keywords=[])
+    wrote = Comment(account=shop.instagram_id, person="84", source_id="c3", media_id="m", text="hi", at_ms=None)
     people = {role: member(role) for role in ("viewer", "operator", "manager")} | {"superuser": superuser()}
     somebody = User.objects.create_user("spare")
     api_key(somebody)
@@ -132,6 +136,7 @@ def world(redis) -> World:
         "spare_automation": automation(shop),
         "contact": conversation(shop, "8422491661125971").contact,
         "event": happened,
+        "unanswered": event("k3", payload=wrote.as_payload(), account=shop.instagram_id),
         "delivery": delivery(happened, status="unconfirmed"),
         "letter": dead("k1", account=shop.instagram_id),
         "spare_user": somebody,
