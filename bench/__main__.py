@@ -1,4 +1,4 @@
-"""`python -m bench`: ours and the peers in one run, as ratios; `--write` keeps the table as docs/benchmarks.md."""
+"""`python -m bench`: ours and the peers in one run, as ratios; `--write` keeps the table in docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -14,29 +14,35 @@ from bench.report import Report, Section
 
 BENCHMARKS = ("ingest", "worker", "pipeline", "latency", "growth", "memory", "console")
 QUICK_PAIRS = 1
+TABLE = servers.ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> None:
     options = _options()
     node.install()
     pairs = QUICK_PAIRS if options.quick else options.pairs
+    today = datetime.now(UTC).date().isoformat()
+    sections: list[Section] = []
     with servers.running() as started:
         django.setup()
-        sections = []
+        with started.redis() as redis:
+            postgres = str(started.sql(started.postgres, "SHOW server_version")[0][0])
+            here = machine.describe(redis, postgres, node.version())
         for name in options.only:
             clock = machine.Clock(started.postgres_pid)
             # Its module asks for Django's settings, which are there only now.
             rows = import_module(f"bench.{name}").measure(started, pairs, options.quick)
-            sections.append(Section(name, rows, clock.others()))
+            sections.append(Section(name, rows, clock.others(), today, pairs))
             sys.stderr.write(f"{sections[-1].as_markdown()}\n\n")
-        with started.redis() as redis:
-            postgres = str(started.sql(started.postgres, "SHOW server_version")[0][0])
-            machine_in_words = machine.describe(redis, postgres, node.version())
-    today = datetime.now(UTC).date().isoformat()
-    report = Report(sections, machine_in_words, node.packages(), today, pairs).as_markdown()
-    sys.stdout.write(report)
-    if options.write:
-        (servers.ROOT / "docs" / "benchmarks.md").write_text(report)
+            if options.write:  # now: the next one may fail
+                _keep(Report(sections, here, node.packages()))
+    sys.stdout.write(Report(sections, here, node.packages()).as_markdown())
+
+
+def _keep(report: Report) -> None:
+    """Write docs/benchmarks.md, with the sections that were not measured now as they are."""
+    kept = TABLE.read_text() if TABLE.exists() else ""
+    TABLE.write_text(report.as_markdown(kept, order=BENCHMARKS))
 
 
 def _options() -> argparse.Namespace:

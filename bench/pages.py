@@ -32,10 +32,10 @@ ROWS = {
         FROM automations_event""",
     "queueops_deadletter": """
         INSERT INTO queueops_deadletter (id, event, func, payload, lane, kind, account, person, source_id, cause_code,
-          cause_subcode, cause_title, cause_verdict, error, traceback, attempts, status, created_at)
+          cause_subcode, cause_title, cause_verdict, error, traceback, attempts, edits, status, created_at)
         SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, md5('event' || n), 'task', '[]', 'low',
           'comment', '1784' || n % 10, '84' || n, 'comment' || n, 10, 0, 'No permission', 'reject',
-          'OAuthException: No permission', '', 3, (ARRAY['dead','retried','resolved'])[n % 3 + 1], now()
+          'OAuthException: No permission', '', 3, '[]', (ARRAY['dead','retried','resolved'])[n % 3 + 1], now()
         FROM generate_series({first}, {last}) AS n""",
 }
 PAGES = {
@@ -53,9 +53,14 @@ def fill(servers: Servers, rows: int) -> None:
     call_command("migrate", verbosity=0)
     servers.sql(servers.postgres, "TRUNCATE automations_event, queueops_deadletter CASCADE")
     for statement in ROWS.values():
-        servers.sql(servers.postgres, statement.replace("{first}", "1").replace("{last}", str(rows)))
+        servers.sql(servers.postgres, of_rows(statement, rows))
     for table in ROWS:
         servers.sql(servers.postgres, f"VACUUM ANALYZE {table}")
+
+
+def of_rows(statement: str, rows: int) -> str:
+    """One of ROWS, for so many rows."""
+    return statement.replace("{first}", "1").replace("{last}", str(rows))
 
 
 def empty(servers: Servers) -> None:

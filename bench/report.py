@@ -11,7 +11,7 @@ from bench.results import Row
 HEAD = "| measure | ours | peer | ratio (range) | |\n| --- | ---: | ---: | ---: | --- |"
 
 METHOD = """\
-One `make bench` on one machine, everything on loopback, on a Valkey and a PostgreSQL that it starts and ends. Ours and
+`make bench` on one machine, everything on loopback, on a Valkey and a PostgreSQL that it starts and ends. Ours and
 the peer are measured in turn (A B A B …); a ratio is the median of the pairs' ratios, and above 1 ours is ahead,
 whatever the unit. Two identical stacks differ by 5 % from run to run: within that a row says *level*. Absolute figures
 belong to this machine; both sides share its processors with the load generator and the fake Graph API.
@@ -46,10 +46,12 @@ class Section:
     name: str
     rows: Sequence[Row]
     others: float
+    date: str
+    pairs: int
 
     def as_markdown(self) -> str:
-        noise = f"Other programs took {self.others:.0%} of the processors meanwhile."
-        return f"## {self.name}\n\n{NOTES[self.name]} {noise}\n\n{HEAD}\n" + "\n".join(map(_line, self.rows))
+        when = f"{self.date}, {self.pairs} pairs; other programs took {self.others:.0%} of the processors meanwhile."
+        return f"## {self.name}\n\n{NOTES[self.name]}\n\n{when}\n\n{HEAD}\n" + "\n".join(map(_line, self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +61,19 @@ class Report:
     sections: Sequence[Section]
     machine: str
     peers: str
-    date: str
-    pairs: int
 
-    def as_markdown(self) -> str:
-        head = [
-            "# Benchmarks",
-            METHOD,
-            f"{self.date}, pairs: {self.pairs}. {self.machine}.",
-            f"Peers: {self.peers}.",
-        ]
-        return (
-            "\n\n".join([*(part.strip() for part in head), *(section.as_markdown() for section in self.sections)])
-            + "\n"
-        )
+    def as_markdown(self, kept: str = "", order: Sequence[str] = ()) -> str:
+        """kept: an earlier report, whose other sections stay as they are; order: of the sections' names."""
+        head = ["# Benchmarks", METHOD, f"{self.machine}.", f"Peers: {self.peers}."]
+        found = sections_of(kept) | {section.name: section.as_markdown() for section in self.sections}
+        names = [name for name in order if name in found] or list(found)
+        return "\n\n".join([*(part.strip() for part in head), *(found[name] for name in names)]) + "\n"
+
+
+def sections_of(report: str) -> dict[str, str]:
+    """A report's sections by their names."""
+    parts = ("\n" + report).split("\n## ")[1:]
+    return {part.partition("\n")[0].strip(): f"## {part.strip()}" for part in parts}
 
 
 def _line(row: Row) -> str:

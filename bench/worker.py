@@ -34,7 +34,7 @@ Figures = dict[str, float]
 
 def measure(servers: Servers, pairs: int, quick: bool) -> list[Row]:
     """Jobs/s, and the worker's processor time a job."""
-    nothing, waiting, slow = (5_000, 2_000, 100) if quick else (40_000, 16_000, 400)
+    nothing, waiting, slow = (5_000, 2_000, 100) if quick else (40_000, 32_000, 400)
     rows: list[Row] = []
     for job, jobs, target in (("noop", nothing, 3.0), ("wait", waiting, None)):
         sides = [_ours(servers, job, jobs), *([_bullmq(servers, job, jobs)] if node.version() else [])]

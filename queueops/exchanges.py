@@ -2,7 +2,7 @@
 worker notices a new job at once.
 
 Two exchanges may be under way, each for at most half of the slots: while Redis works on one, the loop runs the jobs of
-the other. The second goes out only when it has a quarter of the slots to settle or to fill, so that a trickle shares
+the other. The second goes out only when it has half of the slots to settle or to fill, so that a trickle shares
 its round trips; and so that it does, what has ended waits a moment for the next claim to take it along.
 """
 
@@ -100,7 +100,7 @@ class Exchanges:
         ended, free = len(self._slots.ended), self._free()
         if not self._tasks and ((free and self._more) or (self._is_away and not self._closing)):
             return True
-        enough = ended + (free if self._more else 0) >= max(self._room.number // 4, 1)
+        enough = ended + (free if self._more else 0) >= max(self._room.number // AT_ONCE, 1)
         if self._tasks:
             return enough and len(self._tasks) < AT_ONCE
         return enough or (ended > 0 and self._is_time_to_settle())
