@@ -32,10 +32,10 @@ ROWS = {
         FROM automations_event""",
     "queueops_deadletter": """
         INSERT INTO queueops_deadletter (id, event, func, payload, lane, kind, account, person, source_id, cause_code,
-          cause_subcode, cause_title, cause_verdict, error, traceback, attempts, edits, status, created_at)
+          cause_subcode, cause_title, cause_verdict, error, traceback, attempts, edits, fingerprint, status, created_at)
         SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, md5('event' || n), 'task', '[]', 'low',
           'comment', '1784' || n % 10, '84' || n, 'comment' || n, 10, 0, 'No permission', 'reject',
-          'OAuthException: No permission', '', 3, '[]', (ARRAY['dead','retried','resolved'])[n % 3 + 1], now()
+          'OAuthException: No permission', '', 3, '[]', '', (ARRAY['dead','retried','resolved'])[n % 3 + 1], now()
         FROM generate_series({first}, {last}) AS n""",
 }
 PAGES = {
