@@ -15,6 +15,7 @@ METHOD = """\
 the peer are measured in turn (A B A B …); a ratio is the median of the pairs' ratios, and above 1 ours is ahead,
 whatever the unit. Two identical stacks differ by 5 % from run to run: within that a row says *level*. Absolute figures
 belong to this machine; both sides share its processors with the load generator and the fake Graph API.
+[Where the time goes](where-the-time-goes.md) says what stands in the way where a target is missed.
 """
 
 NOTES = {
