@@ -22,7 +22,7 @@ from queueops import searching
 from queueops.keys import time_of
 from queueops.searching import MOST_FOUND, key_of_last
 
-LOOKED_AT = 25_000
+LOOKED_AT = 20_000
 BEFORE = "before"
 OF_TIME = 7  # the version of keys that grow with time
 

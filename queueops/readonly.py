@@ -29,7 +29,7 @@ from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of, possi
 from queueops.templatetags.queue_console import pretty_json
 from queueops.wrong_addresses import Forgiving
 
-MOST_COUNTED = 10_000
+MOST_COUNTED = 5_000
 UNREADABLE = "These filters cannot be read: go back to the list, and begin from there."
 
 
