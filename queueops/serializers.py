@@ -16,7 +16,7 @@ from rest_framework import serializers
 from queueops import bounded, privacy, searching, selections
 from queueops.audit import REASON_CHARACTERS
 from queueops.jobs import Lane
-from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of, possible
+from queueops.keys import CLOCKS_DIFFER_BY, first_id_of, possible
 from queueops.models import DeadLetter, DeadLetterQuerySet
 
 ON_A_PAGE, MOST_ON_A_PAGE = 50, 500
@@ -317,5 +317,5 @@ def _period(since: datetime | None, until: datetime | None) -> Q:
         period &= Q(created_at__gte=begin, pk__gte=first_id_of(begin - CLOCKS_DIFFER_BY))
     if until is not None:
         end = possible(until)
-        period &= Q(created_at__lte=end, pk__lt=first_id_of(end + ROW_COMES_WITHIN))
+        period &= Q(created_at__lte=end, pk__lt=first_id_of(end + CLOCKS_DIFFER_BY))
     return period
