@@ -138,7 +138,14 @@ def environment(threads):
 def test_without_a_terminal_it_prints_one_snapshot_after_the_other_until_it_is_interrupted(redis, put, environment):
     put("note", "a")
     with subprocess.Popen(
-        COMMAND, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        COMMAND,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A suite that runs in a shell's background ignores it, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         try:
             seen = 0
