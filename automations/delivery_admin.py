@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
@@ -24,7 +23,7 @@ from automations.models import Delivery
 from queueops import privacy
 from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
-from queueops.forms import reason_field
+from queueops.forms import ReasonForm
 from queueops.readonly import CreatedPeriodFilter, ReadOnlyAdmin, json_block, label, one_line, two_lines
 from queueops.templatetags.queue_console import words
 
@@ -62,12 +61,6 @@ DECISIONS = {
         decisions.send_again,
     ),
 }
-
-
-class DecisionForm(forms.Form):
-    """Why, for the audit log."""
-
-    reason = reason_field()
 
 
 @admin.register(Delivery)
@@ -121,7 +114,7 @@ class DeliveryAdmin(OfTenants, AuditedAdmin, ReadOnlyAdmin):
             raise PermissionDenied
         decision = DECISIONS[name]
         delivery = get_object_or_404(self.get_queryset(request).select_related("event"), pk=pk)
-        form = DecisionForm(request.POST if request.method == "POST" else None)
+        form = ReasonForm(request.POST if request.method == "POST" else None)
         if form.is_bound and form.is_valid():
             self._carry_out(request, decision, delivery, form.cleaned_data["reason"])
             return redirect("admin:automations_event_change", delivery.event_id)

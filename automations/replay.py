@@ -74,7 +74,7 @@ def plan(rows: QuerySet[Event], *, with_text: bool) -> Plan:
     found = Plan(timezone.now() - REACH)
     ask = _Now()
     unanswered = rows.filter(outcome__in=UNANSWERED, pk__gte=first_id_of(found.since)).order_by("-pk")
-    for row in unanswered.select_related(None).only(*COLUMNS).iterator(chunk_size=ROWS_AT_ONCE):
+    for row in unanswered.only(*COLUMNS).iterator(chunk_size=ROWS_AT_ONCE):
         found.stopped = _why_not_further(found, ends_at)
         if found.stopped:
             found.since = row.received_at

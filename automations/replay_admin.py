@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -16,16 +15,10 @@ from automations import replay
 from automations.rehearsal_admin import Table
 from queueops import privacy
 from queueops.audit import CONSOLE, By
-from queueops.forms import reason_field
+from queueops.forms import ReasonForm
 from queueops.readonly import ReadOnlyAdmin, all_that_match
 
 MOMENT = "Nothing was done: some of them were just being taken up. Look again in a moment."
-
-
-class ReplayForm(forms.Form):
-    """Why, for the audit log."""
-
-    reason = reason_field()
 
 
 class ReplayPages(ReadOnlyAdmin):
@@ -49,7 +42,7 @@ class ReplayPages(ReadOnlyAdmin):
             raise PermissionDenied
         may_see_text = privacy.may_see_text(request.user)
         plan = replay.plan(all_that_match(self, request), with_text=may_see_text)
-        form = ReplayForm(request.POST if request.method == "POST" else None)
+        form = ReasonForm(request.POST if request.method == "POST" else None)
         filters = request.GET.urlencode()
         leave = reverse("admin:automations_event_changelist") + (f"?{filters}" if filters else "")
         if form.is_bound and form.is_valid():

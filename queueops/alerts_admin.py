@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -20,19 +19,13 @@ from queueops import alerting, alerts, audit, destinations
 from queueops.alert_messages import lasted
 from queueops.audit import CONSOLE, Act, By
 from queueops.audited import AuditedAdmin
-from queueops.forms import reason_field
+from queueops.forms import ReasonForm
 from queueops.models import Alert
 from queueops.readonly import PeriodFilter, ReadOnlyAdmin, two_lines
 from queueops.templatetags.queue_console import duration
 
 ACKNOWLEDGE = "queueops.acknowledge_alert"
 BADGE_COUNTS_TO = 99
-
-
-class AcknowledgeForm(forms.Form):
-    """Why: who takes it on, what is being done."""
-
-    reason = reason_field()
 
 
 class StandingFilter(RadioFilter):  # type: ignore[misc] # Unfold ships no types
@@ -61,7 +54,7 @@ class AlertAdmin(AuditedAdmin, ReadOnlyAdmin):
     search_fields = ("subject__exact", "words__icontains", "name__exact")
     search_help_text = "Lane or account, or what is wrong"
     ordering = (F("closed_at").desc(nulls_first=True), "severity", "-id")
-    list_select_related = ("acknowledged_by",)
+    list_prefetch_related = ("acknowledged_by",)
     list_before_template = "queueops/alert_list.html"
     change_form_outer_before_template = "queueops/alert_actions.html"
     fieldsets = (
@@ -94,7 +87,7 @@ class AlertAdmin(AuditedAdmin, ReadOnlyAdmin):
         if not (request.user.has_perm(ACKNOWLEDGE) and self.has_view_permission(request)):
             raise PermissionDenied
         alert = get_object_or_404(self.get_queryset(request), pk=pk)
-        form = AcknowledgeForm(request.POST)
+        form = ReasonForm(request.POST)
         if not form.is_valid():
             messages.error(request, "Say why: who takes it on, or what is being done. Nothing was acknowledged.")
         elif self._acknowledge(request, alert, form.cleaned_data["reason"].strip()):

@@ -59,7 +59,7 @@ class ApiTokenAdmin(AuditedAdmin, ReadOnlyAdmin):
     list_display = ("name_and_beginning", "user", "scope", "state", "used", "revoke_button")
     list_display_links = ("name_and_beginning",)
     list_filter = (("scope", ChoicesCheckboxFilter),)
-    list_select_related = ("user",)
+    list_prefetch_related = ("user",)
     search_fields = ("name__icontains", "begins_with__startswith", "user__username__exact")
     search_help_text = "Name, the key's first characters, user"
     actions = ("revoke_selected",)

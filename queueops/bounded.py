@@ -121,9 +121,12 @@ class BoundedChangeList(ChangeList):
     def _period_specs(self) -> list[Any]:
         return [spec for spec in self.filter_specs if hasattr(spec, "bounds_of_keys")]
 
+    def apply_select_related(self, qs: Any) -> Any:
+        """Joins nothing: SQLite would begin with the smallest table, PostgreSQL join the rows of the pages before."""
+        return qs
+
     def get_results(self, request: Any) -> None:
         super().get_results(request)
-        # Not joined: SQLite would begin with the smallest table, and PostgreSQL join all the rows of the pages before.
         self.result_list = list(self.result_list)
         prefetch_related_objects(self.result_list, *self.model_admin.list_prefetch_related)
         most = self.paginator.count

@@ -97,7 +97,7 @@ class ExportedAdmin(ReadOnlyAdmin):
 
     def _parts(self, rows: QuerySet[Any], *, may_see_text: bool) -> Iterator[str]:
         yield csv_line(self.export_columns)
-        for page in by_key(rows.select_related(None)):
+        for page in by_key(rows):
             prefetch_related_objects(page, *self.list_prefetch_related)
             yield "".join(self._line(row, may_see_text=may_see_text) for row in page)
 

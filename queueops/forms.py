@@ -33,6 +33,12 @@ class ReasonedActionForm(ActionForm):  # type: ignore[misc] # Unfold ships no ty
     reason = reason_field(required=False)
 
 
+class ReasonForm(forms.Form):
+    """Only why."""
+
+    reason = reason_field()
+
+
 class SwitchForm(forms.Form):
     """What is set needs a reason, and may have an end; what takes something back has no end."""
 
