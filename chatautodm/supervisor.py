@@ -34,6 +34,12 @@ BACKOFF_MAX_SECONDS = 60.0
 # Who lived so long has not died of what it was started with.
 PROVEN_SECONDS = 60.0
 
+# Held while a worker is started and while anybody forks. A web process that is forked between the two steps of a start
+# inherits the pipe on which `Popen` waits for the second, and keeps it open: nothing would be watched until it ends.
+# Of the same thread's own fork, within a start, it is taken a second time.
+_FORKING = threading.RLock()
+os.register_at_fork(before=_FORKING.acquire, after_in_parent=_FORKING.release, after_in_child=_FORKING.release)
+
 
 def backoff(deaths: int) -> float:
     """Seconds until the start after so many early deaths in a row: 1, 2, 4 … 60."""
@@ -112,13 +118,14 @@ class Supervisor:
 
     def _start(self, place: _Place, now: float) -> None:
         try:
-            place.process = subprocess.Popen(  # noqa: S603 - our own command
-                self.command,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C reaches the master only, which stops the workers after the web
-                preexec_fn=partial(_before_exec, self._master),
-            )
+            with _FORKING:
+                place.process = subprocess.Popen(  # noqa: S603 - our own command
+                    self.command,
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C reaches the master only, which stops the workers after the web
+                    preexec_fn=partial(_before_exec, self._master),
+                )
         except OSError as error:
             place.deaths += 1
             place.start_at = now + backoff(place.deaths)

@@ -197,6 +197,38 @@ def test_a_command_that_is_not_there_is_said_and_tried_again(tmp_path: Path, cap
     assert "No such file" in caplog.text
 
 
+FORKED_MEANWHILE = """
+import os, signal, threading, time
+from chatautodm.supervisor import Supervisor
+
+begun = threading.Event()
+
+def take_long():
+    if threading.current_thread() is not threading.main_thread():
+        begun.set()
+        time.sleep(0.2)
+
+os.register_at_fork(before=take_long)
+keeper = Supervisor(["sleep", "60"], 1, "/")
+keeper.start()
+begun.wait()
+web = os.fork()
+if web == 0:
+    signal.pause()
+deadline = time.monotonic() + 5
+while not keeper.pids() and time.monotonic() < deadline:
+    time.sleep(0.01)
+print("watched" if keeper.pids() else "not watched")
+os.kill(web, signal.SIGKILL)
+keeper.stop()
+"""
+
+
+def test_a_web_process_that_is_forked_while_a_worker_starts_does_not_hold_the_start_up():
+    said = subprocess.run([sys.executable, "-c", FORKED_MEANWHILE], check=False, capture_output=True, text=True)
+    assert (said.stdout, said.stderr, said.returncode) == ("watched\n", "", 0)
+
+
 def test_a_process_that_only_inherited_it_stops_nobody(tmp_path: Path):
     keeper = Supervisor(["sleep", "60"], 1, str(tmp_path))
     keeper.start()
