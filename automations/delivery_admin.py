@@ -24,7 +24,7 @@ from queueops import privacy
 from queueops.audit import CONSOLE, By
 from queueops.audited import AuditedAdmin
 from queueops.forms import ReasonForm
-from queueops.readonly import CreatedPeriodFilter, ReadOnlyAdmin, json_block, label, one_line, two_lines
+from queueops.readonly import PeriodFilter, ReadOnlyAdmin, json_block, label, one_line, two_lines
 from queueops.templatetags.queue_console import words
 
 STATUS_CLASSES = {"sent": "cad-good", "failed": "cad-bad", "unconfirmed": "cad-warn"}
@@ -74,7 +74,7 @@ class DeliveryAdmin(OfTenants, AuditedAdmin, ReadOnlyAdmin):
     list_filter = (
         ("status", ChoicesCheckboxFilter),
         ("kind", ChoicesCheckboxFilter),
-        ("created_at", CreatedPeriodFilter),
+        ("created_at", PeriodFilter),
     )
     sortable_by = ("created",)
     indexed = (frozenset({"status"}),)

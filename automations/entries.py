@@ -14,7 +14,6 @@ from automations import events, people
 from automations.deliveries import Begun, Ended, NewDelivery, Result
 from automations.lookups import AccountInfo
 from automations.models import Event
-from queueops.keys import new_id
 
 TEXT_CHARACTERS = 4000
 
@@ -30,7 +29,7 @@ class Start:
     id: that of its row, if it is a new one: a run that did not hear of its commit and writes again knows it by that.
     """
 
-    id: UUID = field(default_factory=new_id)
+    id: UUID
     event: events.Event
     receipt: str
     lane: str

@@ -30,6 +30,7 @@ from automations.turns import Limit, TooLate
 from queueops import awaited, context, database, metrics, objectives
 from queueops.errors import Reject, RetryLater, TryAgain
 from queueops.jobs import Done
+from queueops.keys import new_id_of
 
 Outcome = EventRow.Outcome
 Status = Delivery.Status
@@ -127,6 +128,7 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
     first = await _first_delivery(event, account, steps, happened_at)
     started = await database.writer(records.start).submit(
         entries.Start(
+            id=new_id_of(received_at),
             event=event,
             receipt=receipt["id"],
             lane=lane,

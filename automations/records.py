@@ -24,6 +24,7 @@ from automations.entries import TEXT_CHARACTERS, Advance, Start, Started
 from automations.models import Delivery, Event
 from queueops import database
 from queueops.jobs import Failure, Verb
+from queueops.keys import new_id_of
 
 
 async def start(items: Sequence[Start]) -> Sequence[Started | Exception]:
@@ -101,6 +102,7 @@ def note_failure(event: events.Event, receipt: dict[str, Any], failure: Failure)
         row, _ = Event.objects.select_for_update().get_or_create(
             key=event.key,
             defaults={
+                "id": new_id_of(received_at),
                 "receipt": receipt["id"],
                 "kind": event.kind.value,
                 "account": event.account,

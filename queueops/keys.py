@@ -9,11 +9,8 @@ from uuid_utils import compat, uuid7
 
 # So much may the clocks of two machines differ: of the one that stamps a row, and the one that makes its key.
 CLOCKS_DIFFER_BY = timedelta(minutes=5)
-# A row is made when its event is taken up, and its key tells when: so long after the event came, at the most, if its
-# time is to find it.
-ROW_COMES_WITHIN = timedelta(days=1)
-# No row is of a time before or after; of some such times there is no key, or no number of seconds.
-EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+# No row is of a time before or after; of some such times there is no key, or no number of nanoseconds.
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2500, 1, 1, tzinfo=UTC)
 
 
 def possible(at: datetime) -> datetime:
@@ -24,6 +21,11 @@ def possible(at: datetime) -> datetime:
 def new_id() -> uuid.UUID:
     """A UUIDv7: later ones sort after earlier ones, to the millisecond."""
     return compat.uuid7()
+
+
+def new_id_of(at: datetime) -> uuid.UUID:
+    """The same for a row whose time is not now, such as that of an event that came an hour ago."""
+    return compat.uuid7(nanoseconds=int(possible(at).timestamp() * 1000) * 1_000_000)
 
 
 def new_id_text() -> str:

@@ -16,7 +16,7 @@ from queueops.csv_export import ExportedAdmin, moment, text_of
 from queueops.filters import AutomationFilter, CauseValuesFilter, WholeValueFilter
 from queueops.letter_page import LetterPage, with_code
 from queueops.models import DeadLetter
-from queueops.readonly import CreatedPeriodFilter, RecentValuesFilter, label, one_line, two_lines
+from queueops.readonly import PeriodFilter, RecentValuesFilter, label, one_line, two_lines
 from queueops.templatetags.queue_console import words
 
 LABELS = {"dead": "cad-bad", "resolved": "cad-good"}
@@ -38,7 +38,7 @@ class DeadLetterAdmin(LetterPage, ExportedAdmin):
         ("cause_code", CauseValuesFilter),
         ("cause_verdict", CauseValuesFilter),
         ("attempts", RangeNumericFilter),
-        ("created_at", CreatedPeriodFilter),
+        ("created_at", PeriodFilter),
     )
     search_fields = ("account__exact", "person__exact", "event__exact", "source_id__exact")
     search_help_text = "Account, person, message or comment id, event key, all whole; or words of an error or a text"

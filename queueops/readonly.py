@@ -25,7 +25,7 @@ from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RangeDateTimeF
 
 from queueops import privacy, searching
 from queueops.bounded import BoundedChangeList
-from queueops.keys import CLOCKS_DIFFER_BY, ROW_COMES_WITHIN, first_id_of, possible
+from queueops.keys import CLOCKS_DIFFER_BY, first_id_of, possible
 from queueops.templatetags.queue_console import pretty_json
 from queueops.wrong_addresses import Forgiving
 
@@ -103,10 +103,10 @@ def distinct_of_latest(rows: Any, *fields: str) -> list[tuple[Any, ...]]:
 
 
 class PeriodFilter(RangeDateTimeFilter):  # type: ignore[misc] # Unfold ships no types
-    """From and to, each a date with or without a time. What cannot be read does not narrow."""
+    """From and to, each a date with or without a time. What cannot be read does not narrow.
 
-    # How much later than the time of this column a row's key may be.
-    row_comes_within = ROW_COMES_WITHIN
+    Of the column that a row's key tells as well, where keys grow with time.
+    """
 
     def queryset(self, request: Any, queryset: Any) -> Any:
         return queryset.filter(**{**self._bounds(), **self.bounds_of_keys()})
@@ -118,7 +118,7 @@ class PeriodFilter(RangeDateTimeFilter):  # type: ignore[misc] # Unfold ships no
         since, until = self._moment("from", "00:00:00"), self._moment("to", "23:59:59")
         bounds = {
             "pk__gte": since and first_id_of(since - CLOCKS_DIFFER_BY),
-            "pk__lt": until and first_id_of(until + self.row_comes_within),
+            "pk__lt": until and first_id_of(until + CLOCKS_DIFFER_BY),
         }
         return {end: key for end, key in bounds.items() if key is not None}
 
@@ -134,12 +134,6 @@ class PeriodFilter(RangeDateTimeFilter):  # type: ignore[misc] # Unfold ships no
         except ValueError:
             return None
         return possible(at)
-
-
-class CreatedPeriodFilter(PeriodFilter):
-    """Of a column that says when the row itself was made."""
-
-    row_comes_within = CLOCKS_DIFFER_BY
 
 
 class ReadOnlyAdmin(Forgiving):

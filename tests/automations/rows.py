@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event, Workspace
 from automations.people import contact_id
+from queueops.keys import new_id, new_id_of
 
 ACCOUNT = "17841456778752687"
 REPLY = [{"type": "private_reply", "text": "Here is the link"}]
@@ -37,7 +38,9 @@ def event(key: str = "k1", **fields: Any) -> Event:
         "outcome": "no_match",
         "received_at": timezone.now(),
     }
-    return Event.objects.create(key=key, **{**defaults, **fields})
+    # As a worker does, but that without a time they come in the order in which they are made here.
+    made = new_id_of(fields["received_at"]) if "received_at" in fields else new_id()
+    return Event.objects.create(key=key, **{"id": made, **defaults, **fields})
 
 
 def delivery(of: Event, **fields: Any) -> Delivery:

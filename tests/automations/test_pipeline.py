@@ -10,12 +10,13 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
-from automations import tasks
+from automations import records, tasks
 from automations.events import Comment, LiveComment, Mention, Message, Postback, QuickReply
 from automations.models import Account, Automation, Contact, Conversation, Delivery, Event
 from queueops import deadletters, metrics
 from queueops.errors import Reject, RetryLater, TryAgain
 from queueops.jobs import Done, Failure
+from queueops.keys import time_of
 from queueops.models import DeadLetter
 
 SHOP = "17841456778752687"
@@ -96,6 +97,22 @@ def test_an_event_of_an_unknown_account_is_kept_as_such(play):
 
     assert texts(play(scenario)) == []
     assert Event.objects.get().outcome == "unknown_account"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_key_of_an_events_row_is_of_when_it_was_received_however_long_it_waited(play, rows, fails):
+    received = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+    async def scenario(graph, answer):
+        if fails:
+            failure = Failure(reason="Broken", attempt=1, at=timezone.now(), dead=False)
+            await rows(records.note_failure, message(), {"id": "r", "at": received.isoformat()}, failure)
+        else:
+            await answer(message(), received_at=received)
+
+    play(scenario)
+
+    assert time_of(Event.objects.get().pk, received) == received
 
 
 @pytest.mark.parametrize(

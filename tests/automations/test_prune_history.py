@@ -36,7 +36,7 @@ def aged(key, days, **fields):
     """An event that came in and was over so many days ago; keys of the same days differ by milliseconds."""
     at = timezone.now() - timedelta(days=days, milliseconds=sum(key.encode()))
     over = fields.get("outcome", "no_match") in Event.FINAL
-    return event(key, id=first_id_of(at), received_at=at, **{"finished_at": at if over else None, **fields})
+    return event(key, received_at=at, **{"finished_at": at if over else None, **fields})
 
 
 def aged_letter(key, days, **fields):

@@ -60,6 +60,7 @@ def beginning(event: Event, of: Account | None, steps: str = "", **fields: Any) 
         body = {"message": {"text": "Hier, für dich \U0001f525"}}
         delivery = NewDelivery(step=1, kind=steps, recipient=recipient, body=body, once_key=once_key)
     defaults = {
+        "id": new_id(),
         "receipt": "r",
         "lane": "low",
         "received_at": NOON,
