@@ -34,7 +34,7 @@ worker: .venv/base.stamp ## one worker in the foreground, from the environment
 	@$(VENV)/python manage.py rqworker high default low
 
 test: .venv/dev.stamp ## the whole suite in two processes, each on a Valkey and a PostgreSQL of its own
-	@$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/dev.stamp lint types imports ## lint, format, types, import contracts, migrations, deploy checks, audit
 	@$(VENV)/python -m tests.checks

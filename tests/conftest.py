@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -16,6 +17,17 @@ T = TypeVar("T")
 metrics.FLUSH_SECONDS = 3600.0
 # A worker in this process must not collect at its start what other tests have left behind, in the middle of its own.
 garbage.collect_rarely = lambda: None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that share a running product come one after the other: it starts anew when others come between."""
+    folders = {item.path.parent for item in items if "product" in getattr(item, "fixturenames", ())}
+    places: dict[Path, int] = {}
+    for n, item in enumerate(items):
+        if item.path.parent in folders:
+            places.setdefault(item.path.parent, n)
+    order = {item: places.get(item.path.parent, n) for n, item in enumerate(items)}
+    items.sort(key=order.__getitem__)
 
 
 @pytest.fixture(scope="session")

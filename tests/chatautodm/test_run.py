@@ -74,7 +74,7 @@ class Run:
 
     def children(self) -> dict[str, int]:
         """The process ids of its parts, and that of the keeper of Valkey, by name."""
-        words = {"fake_graph": "fake_graph", "rqworker": "worker", "gunicorn": "web", "queueops.embedded": "keeper"}
+        words = {"fake_graph": "fake_graph", "rqworker": "worker", "gunicorn": "web", "queueops.keeper": "keeper"}
         return {
             name: pid
             for pid, command in descendants(self.process.pid)
