@@ -38,7 +38,7 @@ def empty_the_database(_: TransactionTestCase) -> None:
         cursor.execute(EMPTY)
 
 
-TransactionTestCase._fixture_teardown = empty_the_database  # type: ignore[method-assign]
+TransactionTestCase._fixture_teardown = empty_the_database  # type: ignore[attr-defined]
 
 # Each test client, too, would look through all static files there are.
 settings.WHITENOISE_AUTOREFRESH = True
