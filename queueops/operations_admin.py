@@ -56,6 +56,15 @@ class OperationAdmin(AuditedAdmin, ReadOnlyAdmin):
     list_display = ("created_at", "what_and_which", "state_label", "progress", "who_and_why")
     list_filter = (("state", ChoicesCheckboxFilter), ("what", ChoicesCheckboxFilter))
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Each row with `which`: its letters in words, the titles of all causes read at once."""
+        changelist = super().get_changelist_instance(request)
+        selections = [operation.selection for operation in changelist.result_list]
+        named = titles({"fingerprint": [one for chosen in selections for one in chosen.get("fingerprint", ())]})
+        for operation in changelist.result_list:
+            operation.which = in_words(operation.selection, named)
+        return changelist
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         own = [
@@ -165,8 +174,8 @@ class OperationAdmin(AuditedAdmin, ReadOnlyAdmin):
     # --- The list ----------------------------------------------------------------------------------------------------
 
     @admin.display(description="what")
-    def what_and_which(self, operation: Operation) -> str:
-        return two_lines(operation.what.capitalize(), one_line(in_words(operation.selection, {})))
+    def what_and_which(self, operation: Any) -> str:
+        return two_lines(operation.what.capitalize(), one_line(operation.which))
 
     @admin.display(description="state", ordering="state")
     def state_label(self, operation: Operation) -> str:

@@ -73,11 +73,11 @@ def titles(filters: Mapping[str, Values]) -> dict[str, str]:
 
 
 def in_words(filters: Mapping[str, Values], titles: Mapping[str, str]) -> str:
-    """“cause is Meta is down; lane is high or low”. A cause without a title is "one of its own"."""
+    """“cause is Meta is down; lane is high or low”. A cause that nobody knows any more is said by its fingerprint."""
     said = []
     for name, values in filters.items():
         if name == "fingerprint":
-            said.append(f"cause is {' or '.join(titles.get(value, 'one of its own') for value in values)}")
+            said.append(f"cause is {' or '.join(titles.get(value, value) for value in values)}")
         elif name != "include":
             said.append(f"{'text' if name == TEXT else name} is {' or '.join(values)}")
     return "; ".join(said) or "all dead letters"

@@ -42,6 +42,20 @@ def told(answer):
     return [str(message) for message in get_messages(answer.wsgi_request)]
 
 
+def test_the_list_says_which_letters_in_words_with_the_titles_of_their_causes(client, maria):
+    for n in range(2):
+        fingerprint = f"{n}" * 32
+        dead(f"e{n}", fingerprint=fingerprint)
+        Cause.objects.update_or_create(pk=fingerprint, defaults={"title": f"Meta is down {n}"})
+        operations.start("retry", {"fingerprint": [fingerprint]}, By(maria, CONSOLE, "again"))
+    dead("other", lane="low")
+    operations.start("retry", {"lane": ["low"]}, By(maria, CONSOLE, "again"))
+    listed = client.get(PAGE).content.decode()
+    assert "cause is Meta is down 0" in listed
+    assert "cause is Meta is down 1" in listed
+    assert "lane is low" in listed
+
+
 def test_from_the_filtered_list_to_the_result(client, maria):
     for n in range(3):
         dead(f"e{n}", lane="low")
