@@ -1,4 +1,4 @@
-"""One walk through every page of the console: what axe, the screen's width and the browser's console say of each."""
+"""One walk through every page of the console: what axe, the screens' widths and the browser's console say of each."""
 
 from __future__ import annotations
 
@@ -34,18 +34,19 @@ TABLES = """[...document.querySelectorAll("#result_list td:last-child, .cad-tabl
 class Seen:
     """A page as it was seen.
 
-    faults: axe's, by (width, scheme), of the looks that were taken. tables: those that did not become cards on a phone.
+    widths: the page's, by the screen's. faults: axe's, by (width, scheme), of the looks that were taken. tables: those
+    that did not become cards on a phone.
     """
 
     name: str
-    width_on_a_phone: int
+    widths: dict[int, int]
     tables: list[str]
     faults: dict[tuple[int, str], list[str]]
     said: list[str] = field(default_factory=list)
 
 
 def walk(page: Page, places: dict[str, Place], looks: Callable[[], Sequence[Look]]) -> Iterator[Seen]:
-    """Open each, and look at it as `looks` says for it, and how wide it is on a phone."""
+    """Open each, and look at it as `looks` says for it, and how wide it is on a desk and on a phone."""
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if _is_of_policy(message) else None)
     for name, place in places.items():
@@ -54,9 +55,11 @@ def walk(page: Page, places: dict[str, Place], looks: Callable[[], Sequence[Look
         place.open(page)
         of_policy = list(said)
         bring_axe(page)
+        widths = {DESK["width"]: page.evaluate(WIDTH)}
         found = {(view["width"], scheme): faults(page, view, scheme) for view, scheme in looks()}
         page.set_viewport_size(PHONE)
-        yield Seen(name, page.evaluate(WIDTH), page.evaluate(TABLES), found, of_policy)
+        widths[PHONE["width"]] = page.evaluate(WIDTH)
+        yield Seen(name, widths, page.evaluate(TABLES), found, of_policy)
 
 
 def bring_axe(page: Page) -> None:
