@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,16 +46,17 @@ class AccountInfo:
         return f"AccountInfo({self.instagram_id})"
 
 
-def load_account(instagram_id: str) -> bytes:
-    """The account as JSON, `null` when nobody connected it here. One query."""
+def load_accounts(instagram_ids: Collection[str]) -> dict[str, bytes]:
+    """Each account as JSON, `null` when nobody connected it here. One query."""
     # Cast: as it is at rest, whatever the field makes of it.
     rows = Account.objects.annotate(encrypted=Cast("token", TextField()), is_vip=F("workspace__is_vip"))
-    row = rows.filter(instagram_id=instagram_id).values(*ACCOUNT_FIELDS, "encrypted", "is_vip").first()
-    if row is not None:
+    found = rows.filter(instagram_id__in=instagram_ids).values(*ACCOUNT_FIELDS, "encrypted", "is_vip")
+    accounts = {row["instagram_id"]: row for row in found}
+    for instagram_id, row in accounts.items():
         with contextlib.suppress(RedisError, OSError):
             # The intake looks only in Redis, which may have lost it since the workspace was saved.
             dispatch.set_vip(instagram_id, row["is_vip"])
-    return _json(row)
+    return {instagram_id: _json(accounts.get(instagram_id)) for instagram_id in instagram_ids}
 
 
 def account_from(kept: bytes) -> AccountInfo | None:
@@ -74,10 +76,13 @@ def account_from(kept: bytes) -> AccountInfo | None:
     )
 
 
-def load_rules(instagram_id: str, trigger: str) -> bytes:
-    """The account's active rules for one trigger as JSON, those for any post and those for single ones. One query."""
-    active = Automation.objects.filter(account__instagram_id=instagram_id, trigger=trigger, is_active=True)
-    return _json(list(active.order_by("id").values_list(*RULE_FIELDS)))
+def load_rules(instagram_ids: Collection[str], trigger: str) -> dict[str, bytes]:
+    """Each account's active rules for one trigger as JSON, those for any post and those for single ones. One query."""
+    active = Automation.objects.filter(account__instagram_id__in=instagram_ids, trigger=trigger, is_active=True)
+    rules: dict[str, list[Any]] = {instagram_id: [] for instagram_id in instagram_ids}
+    for instagram_id, *fields in active.order_by("id").values_list("account__instagram_id", *RULE_FIELDS):
+        rules[instagram_id].append(fields)
+    return {instagram_id: _json(rows) for instagram_id, rows in rules.items()}
 
 
 def rules_from(kept: bytes) -> RuleSet:

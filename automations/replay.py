@@ -100,7 +100,7 @@ class _Now:
         return Account.objects.defer("token").filter(instagram_id=instagram_id).first()
 
     def _rules(self, instagram_id: str, trigger: str) -> RuleSet:
-        return lookups.rules_from(lookups.load_rules(instagram_id, trigger))
+        return lookups.rules_from(lookups.load_rules([instagram_id], trigger)[instagram_id])
 
 
 def _add(found: Plan, ask: _Now, row: Event, *, with_text: bool) -> None:

@@ -16,6 +16,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,28 +66,36 @@ def generation_key(instagram_id: str) -> str:
     return f"cad:generation:{instagram_id}"
 
 
-async def get(redis: AsyncRedis, instagram_id: str, key: str) -> Found:
-    """What is kept under `key`, which is about this account. Never raises: without Redis nothing is found."""
-    keys = generation_key(EVERYTHING), generation_key(instagram_id), key
+async def get(redis: AsyncRedis, asked: Sequence[tuple[str, str]]) -> list[Found]:
+    """What is kept of each: (the Instagram id it is about, its key). Never raises: without Redis nothing is found."""
+    keys = [generation_key(EVERYTHING)]
+    for instagram_id, key in asked:
+        keys += generation_key(instagram_id), key
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answers: list[Any] = await redis.mget(keys)
     except (RedisError, OSError) as error:
-        logger.warning("action=cache_unread key=%s error=%s", key, error)
-        return Found()
-    everything, account, kept = answers
+        logger.warning("action=cache_unread n=%d error=%s", len(asked), error)
+        return [Found()] * len(asked)
+    everything = answers.pop(0)
+    return [_found(everything, account, kept) for account, kept in zip(answers[::2], answers[1::2], strict=True)]
+
+
+def _found(everything: bytes | None, account: bytes | None, kept: bytes | None) -> Found:
     tag = b"%b:%b:%b" % (SHAPE.encode(), everything or b"", account or b"")
     written_under, _, value = (kept or b"").partition(b"\n")
     return Found(tag, value if written_under == tag else None)
 
 
-async def put(redis: AsyncRedis, key: str, tag: bytes, value: bytes) -> None:
-    """Keep the value for the other processes, under the tag that was read before the value was."""
+async def put(redis: AsyncRedis, kept: Sequence[tuple[str, bytes, bytes]]) -> None:
+    """Keep each value for the other processes: (key, the tag that was read before the value was, value)."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await redis.set(key, tag + b"\n" + value, ex=KEEP_SECONDS)
+        async with asyncio.timeout(ANSWER_SECONDS), redis.pipeline(transaction=False) as pipeline:
+            for key, tag, value in kept:
+                pipeline.set(key, tag + b"\n" + value, ex=KEEP_SECONDS)
+            await pipeline.execute()
     except (RedisError, OSError) as error:
-        logger.warning("action=cache_unwritten key=%s error=%s", key, error)
+        logger.warning("action=cache_unwritten n=%d error=%s", len(kept), error)
 
 
 async def distrust(redis: AsyncRedis) -> None:

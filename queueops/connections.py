@@ -11,6 +11,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 from queueops import embedded, sentinel
@@ -21,6 +22,9 @@ CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
 
 PATIENCE_SECONDS = 0.25  # for a probe
+
+# What a connection tells the server of itself. redis-py would read its own package's description from disk for each.
+DRIVER = DriverInfo()
 
 _lock = threading.Lock()
 _client: Redis | None = None
@@ -40,6 +44,7 @@ def new_client(connect_seconds: float, answer_seconds: float) -> Redis:
         "socket_connect_timeout": connect_seconds,
         "socket_timeout": answer_seconds,
         "retry": Retry(NoBackoff(), 0),
+        "driver_info": DRIVER,
     }
     return sentinel.parse(url).client(**options) if sentinel.is_meant(url) else Redis.from_url(url, **options)
 
@@ -70,6 +75,7 @@ def _make_async_client() -> AsyncRedis:
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
         "retry": AsyncRetry(NoBackoff(), 0),
+        "driver_info": DRIVER,
     }
     if sentinel.is_meant(url):
         return sentinel.parse(url).async_client(**options)

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from django.db import DataError
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as AwayError
@@ -48,7 +49,7 @@ def asked(monkeypatch):
 
         monkeypatch.setattr(lookups, name, counting)
 
-    count("load_account")
+    count("load_accounts")
     count("load_rules")
     return counts
 
@@ -119,7 +120,7 @@ def test_many_jobs_that_ask_for_one_key_at_once_make_one_query(run, shop, asked,
     counted()
     run(scenario())
 
-    assert asked == {"load_account": 1, "load_rules": 1}
+    assert asked == {"load_accounts": 1, "load_rules": 1}
     assert counted() == {memory.MISS: 2, memory.HIT: 2 * jobs - 2, memory.SHARED_HIT: 0}
 
 
@@ -196,6 +197,40 @@ def test_what_was_saved_is_forgotten_in_memory_and_in_redis(run, shop, asked, ch
     run(winner())
     run(winner())
     assert asked["load_rules"] <= 1, "the new rules were kept"
+
+
+def test_many_accounts_that_are_asked_for_at_once_take_a_query_for_all_and_one_for_each_trigger(
+    run, shop, asked, redis
+):
+    ids = [str(n) for n in range(60)]
+    for n in ids[:50]:  # ten are nobody's
+        rows.automation(rows.account(instagram_id=n, username=f"shop{n}"), name=f"Rule of {n}")
+
+    async def winners(instagram_id):
+        account = await cache().account(instagram_id)
+        if account is None:
+            return None
+        decided = [(await cache().rules(account, kind)).decide(Subject(text="link")) for kind in ("comment", "message")]
+        return [decision.rule and decision.rule.name for decision in decided]
+
+    async def scenario():
+        return await asyncio.gather(*(winners(instagram_id) for instagram_id in ids))
+
+    found = run(scenario())
+    assert asked == {"load_accounts": 1, "load_rules": 2}
+    assert found == [*([f"Rule of {n}", None] for n in ids[:50]), *[None] * 10]
+
+    asked.clear()
+    assert run(scenario()) == found  # another process' memory, from Redis
+    assert not asked
+
+
+def test_an_id_that_the_database_refuses_costs_the_others_nothing(run, shop):
+    async def scenario():
+        return await asyncio.gather(*(cache().account(text) for text in ("\0", ACCOUNT)), return_exceptions=True)
+
+    refused, found = run(scenario())
+    assert (type(refused), found.username) == (DataError, "demo.shop")
 
 
 def test_an_eviction_deletes_the_accounts_keys(run, shop, redis):
@@ -293,7 +328,7 @@ def test_without_redis_every_look_up_asks_the_database(shop, asked, nobody_liste
             await one.close()
 
     assert asyncio.run(scenario()) == ["demo.shop"] * 2
-    assert asked["load_account"] == 2
+    assert asked["load_accounts"] == 2
 
 
 def test_an_eviction_that_redis_did_not_take_is_made_up_for(run, shop, redis, monkeypatch):
