@@ -33,6 +33,7 @@ ERRORS = (DatabaseError, InterfaceError, ValueError, TypeError)
 
 THREADS = 4
 ITEMS_A_BATCH = 200
+STATEMENTS_AT_ONCE = 2  # of one kind: while one is committed, the next is made
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -135,5 +136,5 @@ def writer(write: Callable[[Sequence[Item]], Awaitable[Results[Result]]]) -> Gat
     """
     writers = _writers()
     if write not in writers:
-        writers[write] = Gathered(write, ITEMS_A_BATCH)
+        writers[write] = Gathered(write, ITEMS_A_BATCH, at_once=min(STATEMENTS_AT_ONCE, threads()))
     return writers[write]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import psycopg
@@ -31,14 +32,14 @@ SET jit = off;
 """
 
 
-async def _close(lines: dict[str, Line]) -> None:
-    for line in lines.values():
+async def _close(lines: dict[str, list[Line]]) -> None:
+    for line in chain.from_iterable(lines.values()):
         await line.close()
 
 
-# A connection of its own for each statement: its callers gather what they have (`database.writer`), and send one at a
-# time.
-_lines: PerLoop[dict[str, Line]] = PerLoop(dict, _close)
+# Connections that are at rest, of each statement its own, which have planned it. There are as many as there were calls
+# at once: callers gather what they have (`database.writer`).
+_lines: PerLoop[dict[str, list[Line]]] = PerLoop(dict, _close)
 
 
 async def execute(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -47,13 +48,16 @@ async def execute(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, 
     Only where Django's database is PostgreSQL. The statement must find its rows by indexes, and few. After an
     OperationalError or InterfaceError nobody knows whether it was committed.
     """
-    lines = _lines()
+    resting = _lines().setdefault(statement, [])
     with connection.wrap_database_errors:
-        if statement not in lines or lines[statement].closed:
-            lines[statement] = await _open()
-        async with psycopg.AsyncCursor(lines[statement]) as cursor:
-            await cursor.execute(statement.encode(), parameters, prepare=True)
-            return await cursor.fetchall()
+        line = resting.pop() if resting else await _open()
+        try:
+            async with psycopg.AsyncCursor(line) as cursor:
+                await cursor.execute(statement.encode(), parameters, prepare=True)
+                return await cursor.fetchall()
+        finally:
+            if not line.closed:
+                resting.append(line)
 
 
 async def _open() -> Line:

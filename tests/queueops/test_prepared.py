@@ -22,7 +22,7 @@ OF_NEXT = "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE
 def test_it_prepares_a_statement_once(run):
     async def twice() -> list[Any]:
         answers = [await prepared.execute(NEXT, [n]) for n in (1, 2)]
-        (line,) = prepared._lines().values()
+        ((line,),) = prepared._lines().values()
         cursor = await line.execute(OF_NEXT)
         return [*answers, await cursor.fetchall()]
 
