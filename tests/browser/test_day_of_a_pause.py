@@ -12,6 +12,7 @@ from queueops.jobs import Lane
 from tests.browser.bodies import comment
 from tests.browser.conftest import member
 from tests.browser.console import card, confirm
+from tests.product.stack import Stack
 
 WHY = "viral post, wrong link"
 MILLISECONDS = 60_000  # the overview looks every five seconds
@@ -22,9 +23,10 @@ def lane(page: Page, of: str) -> Locator:
     return card(page, of).locator("tbody tr", has_text=re.compile(r"\blow\b"))
 
 
-def bring_the_end_near() -> None:
+def bring_the_end_near(stack: Stack) -> None:
     """As if the half hour were nearly over."""
-    switches.look()
+    # One look may fail beside a busy browser: it waits for a quarter of a second.
+    stack.wait_until(lambda: switches.current().pause_of(Lane.LOW) is not None)
     pause = switches.current().pause_of(Lane.LOW)
     switches.pause(Lane.LOW, pause.reason, pause.by, seconds=0.5)
 
@@ -44,7 +46,7 @@ def test_a_lane_that_was_paused_for_half_an_hour_resumes_by_itself(stack, as_use
     expect(lane(page, "Lanes")).to_contain_text("Paused by ada")
     assert stack.calls() == []
 
-    bring_the_end_near()
+    bring_the_end_near(stack)
 
     expect(lane(page, "Switches")).to_contain_text("open", timeout=MILLISECONDS)
     stack.wait_until(lambda: Event.objects.filter(outcome=Event.Outcome.SENT).exists())

@@ -24,7 +24,7 @@ from rq.utils import as_text
 from automations import demo
 from automations.models import Automation, Contact, Event, Workspace
 from chatautodm.local import free_port
-from queueops import connections, ledger
+from queueops import connections, ledger, switches
 from queueops.models import Alert, Cause, DeadLetter, FallbackCount, Operation, Rollup
 from tests.servers import APP_SECRET
 from webhooks.signature import sign
@@ -126,6 +126,7 @@ class Stack:
 
     def forget(self) -> None:
         """Start anew: accounts and rules stay, everything that happened goes."""
+        connections.client().delete(switches.KEY)  # a test that broke off may have left a lane paused
         self.settle()
         FallbackCount.objects.all().delete()
         redis = connections.client()
