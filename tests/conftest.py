@@ -59,6 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=order.__getitem__)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def impatient_client() -> None:
+    """This process's, made before a test names a server that is not there: threads would ask that one ever after."""
+    connections.impatient_client()
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database, also for tests that use it from other processes and so carry no mark for pytest-django."""
