@@ -22,7 +22,7 @@ from automations.models import Account, Contact, Event
 from queueops import connections, ledger, whereabouts
 from queueops.embedded import EmbeddedValkeyError
 from queueops.jobs import Lane
-from queueops.keys import CLOCKS_DIFFER_BY, first_id_of
+from queueops.keys import bounds_of
 from queueops.models import DeadLetter, FallbackJob
 from queueops.taking import KEPT_KEY
 from queueops.whereabouts import Whereabouts
@@ -127,9 +127,9 @@ def _people(username: str) -> list[str]:
 def _within(events: QuerySet[Event], period: Period | None) -> QuerySet[Event]:
     if period is None:
         return events
-    # Rows are read in the order of their keys, which grow with time.
-    first, last = first_id_of(period.since - CLOCKS_DIFFER_BY), first_id_of(period.until + CLOCKS_DIFFER_BY)
-    return events.filter(pk__gte=first, pk__lt=last, received_at__gte=period.since, received_at__lte=period.until)
+    # Rows are read in the order of their keys.
+    bounds = bounds_of(period.since, period.until)
+    return events.filter(received_at__gte=period.since, received_at__lte=period.until, **bounds)
 
 
 def _keys(some_id: str, seen: Seen) -> list[str]:

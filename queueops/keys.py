@@ -38,6 +38,16 @@ def first_id_of(at: datetime) -> uuid.UUID:
     return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
 
 
+def bounds_of(since: datetime | None, until: datetime | None) -> dict[str, uuid.UUID]:
+    """The period as conditions on keys, which grow with time; a little more on either side, for clocks that differ."""
+    bounds = {}
+    if since is not None:
+        bounds["pk__gte"] = first_id_of(possible(since) - CLOCKS_DIFFER_BY)
+    if until is not None:
+        bounds["pk__lt"] = first_id_of(possible(until) + CLOCKS_DIFFER_BY)
+    return bounds
+
+
 def time_of(key: uuid.UUID, like: datetime) -> datetime:
     """When the key was made, to the millisecond, in the time zone of `like`."""
     return datetime.fromtimestamp((key.int >> 80) / 1000, like.tzinfo)

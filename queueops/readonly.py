@@ -25,7 +25,7 @@ from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RangeDateTimeF
 
 from queueops import privacy, searching
 from queueops.bounded import BoundedChangeList
-from queueops.keys import CLOCKS_DIFFER_BY, first_id_of, possible
+from queueops.keys import bounds_of, possible
 from queueops.templatetags.queue_console import pretty_json
 from queueops.wrong_addresses import Forgiving
 
@@ -115,12 +115,7 @@ class PeriodFilter(RangeDateTimeFilter):  # type: ignore[misc] # Unfold ships no
         """The period as keys, which grow with time, so that a list in their order is read from there on."""
         if not isinstance(self.field.model._meta.pk, UUIDField):
             return self._bounds()
-        since, until = self._moment("from", "00:00:00"), self._moment("to", "23:59:59")
-        bounds = {
-            "pk__gte": since and first_id_of(since - CLOCKS_DIFFER_BY),
-            "pk__lt": until and first_id_of(until + CLOCKS_DIFFER_BY),
-        }
-        return {end: key for end, key in bounds.items() if key is not None}
+        return bounds_of(self._moment("from", "00:00:00"), self._moment("to", "23:59:59"))
 
     def _bounds(self) -> dict[str, datetime]:
         period = {"gte": self._moment("from", "00:00:00"), "lte": self._moment("to", "23:59:59")}

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from queueops import privacy, visibility
-from queueops.keys import CLOCKS_DIFFER_BY, first_id_of, possible
+from queueops.keys import bounds_of, possible
 from queueops.models import Cause, DeadLetterQuerySet
 
 # Kept out of a retry unless it is said that they go, too.
@@ -51,7 +51,7 @@ class Selection:
         letters = visibility.letters(user).dead()
         if since := self.filters.get("since"):
             # A letter's key is made after it was given up.
-            letters = letters.filter(pk__gte=first_id_of(max(map(_moment, since)) - CLOCKS_DIFFER_BY))
+            letters = letters.filter(**bounds_of(max(map(_moment, since)), None))
         single = [name for name in INDEXED if len(set(self.filters.get(name, ()))) == 1]
         return [letters.filter(CONDITIONS[name](self.filters[name])) for name in single] or [letters]
 

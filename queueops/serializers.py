@@ -16,7 +16,7 @@ from rest_framework import serializers
 from queueops import bounded, privacy, searching, selections
 from queueops.audit import REASON_CHARACTERS
 from queueops.jobs import Lane
-from queueops.keys import CLOCKS_DIFFER_BY, first_id_of, possible
+from queueops.keys import bounds_of, possible
 from queueops.models import DeadLetter, DeadLetterQuerySet
 
 ON_A_PAGE, MOST_ON_A_PAGE = 50, 500
@@ -311,11 +311,9 @@ def _by_text(text: str, user: Any) -> Q:
 
 def _period(since: datetime | None, until: datetime | None) -> Q:
     """By the letters' time, and by their keys, which grow with it."""
-    period = Q()
+    period = Q(**bounds_of(since, until))
     if since is not None:
-        begin = possible(since)
-        period &= Q(created_at__gte=begin, pk__gte=first_id_of(begin - CLOCKS_DIFFER_BY))
+        period &= Q(created_at__gte=possible(since))
     if until is not None:
-        end = possible(until)
-        period &= Q(created_at__lte=end, pk__lt=first_id_of(end + CLOCKS_DIFFER_BY))
+        period &= Q(created_at__lte=possible(until))
     return period

@@ -25,7 +25,7 @@ def lane(page: Page, of: str) -> Locator:
 
 def bring_the_end_near(stack: Stack) -> None:
     """As if the half hour were nearly over."""
-    # One look may fail beside a busy browser: it waits for a quarter of a second.
+    # This process, too, looks once a second.
     stack.wait_until(lambda: switches.current().pause_of(Lane.LOW) is not None)
     pause = switches.current().pause_of(Lane.LOW)
     switches.pause(Lane.LOW, pause.reason, pause.by, seconds=0.5)

@@ -225,7 +225,8 @@ keeper.stop()
 
 
 def test_a_web_process_that_is_forked_while_a_worker_starts_does_not_hold_the_start_up():
-    said = subprocess.run([sys.executable, "-c", FORKED_MEANWHILE], check=False, capture_output=True, text=True)
+    command = [sys.executable, "-c", FORKED_MEANWHILE]
+    said = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS)
     assert (said.stdout, said.stderr, said.returncode) == ("watched\n", "", 0)
 
 
