@@ -16,7 +16,7 @@ from automations import history
 from automations.models import Delivery, Event
 from queueops import audit
 from queueops.audit import COMMAND, Act, By
-from queueops.keys import first_id_of
+from queueops.keys import new_id_of
 from queueops.models import Alert, AuditEntry, DeadLetter
 from tests.automations.rows import delivery, event
 from tests.queueops.letters import row as letter
@@ -42,7 +42,7 @@ def aged(key, days, **fields):
 def aged_letter(key, days, **fields):
     at = timezone.now() - timedelta(days=days)
     handled = fields.get("status", "dead") != "dead"
-    return letter(key, id=first_id_of(at), created_at=at, handled_at=at if handled else None, **fields)
+    return letter(key, id=new_id_of(at), created_at=at, handled_at=at if handled else None, **fields)
 
 
 def left():
@@ -209,7 +209,7 @@ def test_an_alert_that_ended_long_ago_goes_and_one_that_stands_stays():
         at = timezone.now() - timedelta(days=begun)
         closed = timezone.now() - timedelta(days=ended) if ended else None
         seen = {"first_seen_at": at, "opened_at": at, "last_seen_at": closed or at, "closed_at": closed}
-        Alert.objects.create(id=first_id_of(at), name="no_worker", subject=name, severity="page", words="x", **seen)
+        Alert.objects.create(id=new_id_of(at), name="no_worker", subject=name, severity="page", words="x", **seen)
 
     assert "1 alerts would go" in prune("--dry-run")
     assert "1 alerts deleted" in prune()
