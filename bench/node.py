@@ -33,7 +33,9 @@ def install() -> None:
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=PEERS, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise RuntimeError(f"`npm ci` in bench/peers failed: {done.stderr.strip()[-500:]}")
+        # The reason comes first; npm's own usage follows it.
+        said = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
+        raise RuntimeError("\n".join(["`npm ci` in bench/peers failed:", *said[:12]]))
     installed.touch()
 
 
