@@ -90,7 +90,8 @@ class Run:
                 delivery=delivery,
                 outcome=outcome,
                 reason=reason,
-            )
+            ),
+            at_leisure=delivery is None,  # no call waits for it
         )
 
     async def keep(self) -> None:

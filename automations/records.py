@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Max, Q
 from django.utils import timezone
 
@@ -33,7 +33,7 @@ async def start(items: Sequence[Start]) -> Sequence[Started | Exception]:
     On PostgreSQL this is one statement, and events that have a row already follow in a second transaction. What the
     statement cannot write the ORM writes, each event alone if need be.
     """
-    if connection.vendor != "postgresql":
+    if database.vendor() != "postgresql":
         return await database.write_in_thread(rows_by_orm.start, items)
     try:
         events_rows = [entries.event_row(item) for item in items]
@@ -55,7 +55,7 @@ async def advance(items: Sequence[Advance]) -> Sequence[bool | Exception]:
     On PostgreSQL that is one statement for events that are new. Those of a later attempt follow in a second
     transaction, and so do deliveries that could not be written because there are such already.
     """
-    if connection.vendor != "postgresql":
+    if database.vendor() != "postgresql":
         return await database.write_in_thread(rows_by_orm.advance, items)
     try:
         is_over = iter(await _advance_at_once([item for item in items if item.is_new]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,9 +40,15 @@ _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 
 
+@functools.cache
+def vendor() -> str:
+    """Django's name for the kind of database. On a loop, its `connection` is another object for every task."""
+    return connection.vendor
+
+
 def threads() -> int:
     """How many threads talk to the database: one for SQLite, which has one writer anyway."""
-    return 1 if connection.vendor == "sqlite" else THREADS
+    return 1 if vendor() == "sqlite" else THREADS
 
 
 def pool() -> ThreadPoolExecutor:

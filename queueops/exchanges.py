@@ -197,7 +197,7 @@ class Exchanges:
                 self._more = True
                 self._news += 1
                 self._resting.clear()
-                self._changed.set()
+                self.begin()
 
     def close(self) -> None:
         """Claim nothing more; what was claimed and has not begun goes back."""

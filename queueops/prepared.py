@@ -6,8 +6,10 @@ interpreter. See docs/adr/0015-the-workers-rows-in-one-statement.md.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
 
@@ -17,7 +19,7 @@ from psycopg import sql
 
 from queueops.loops import PerLoop
 
-Line = psycopg.AsyncConnection[Any]
+Line = psycopg.AsyncCursor[Any]  # with a connection of its own
 
 # As Django sets up its own connections. And a plan is kept while the tables grow: one made when they were small would
 # read them whole from then on. What is left to the planner without these is one look-up in an index for each row. And
@@ -34,7 +36,7 @@ SET jit = off;
 
 async def _close(lines: dict[str, list[Line]]) -> None:
     for line in chain.from_iterable(lines.values()):
-        await line.close()
+        await line.connection.close()
 
 
 # Connections that are at rest, of each statement its own, which have planned it. There are as many as there were calls
@@ -49,27 +51,33 @@ async def execute(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, 
     OperationalError or InterfaceError nobody knows whether it was committed.
     """
     resting = _lines().setdefault(statement, [])
-    with connection.wrap_database_errors:
+    with _errors():
         line = resting.pop() if resting else await _open()
         try:
-            async with psycopg.AsyncCursor(line) as cursor:
-                await cursor.execute(statement.encode(), parameters, prepare=True)
-                return await cursor.fetchall()
+            await line.execute(statement.encode(), parameters, prepare=True)
+            return await line.fetchall()
         finally:
-            if not line.closed:
+            if not line.connection.closed:
                 resting.append(line)
+
+
+@functools.cache
+def _errors() -> AbstractContextManager[None]:
+    """Makes Django's errors of psycopg's. On a loop, Django's `connection` is another object for every task."""
+    errors: AbstractContextManager[None] = connection.wrap_database_errors
+    return errors
 
 
 async def _open() -> Line:
     parameters = {**connection.get_connection_params(), "cursor_factory": psycopg.AsyncCursor, "autocommit": True}
-    line = await psycopg.AsyncConnection.connect(**parameters)
+    opened = await psycopg.AsyncConnection.connect(**parameters)
     try:
         # Only what says `prepare=True`: by default Django prepares nothing, and then not even that is.
-        line.prepare_threshold = sys.maxsize
-        await line.execute(SET_UP)
+        opened.prepare_threshold = sys.maxsize
+        await opened.execute(SET_UP)
         if role := connection.settings_dict["OPTIONS"].get("assume_role"):
-            await line.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+            await opened.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
     except BaseException:
-        await line.close()
+        await opened.close()
         raise
-    return line
+    return psycopg.AsyncCursor(opened)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from queueops import gathering
 from queueops.gathering import ENOUGH, Gathered
 
 
@@ -25,14 +26,17 @@ class Rounds:
         await self._ends[-1]
         return [ValueError(item) if item < 0 else item * 2 for item in items]
 
-    async def hand_over(self, *items: int) -> None:
-        self._jobs += [asyncio.create_task(self.gathered.submit(item)) for item in items]
+    async def hand_over(self, *items: int, at_leisure: bool = False) -> None:
+        self._jobs += [asyncio.create_task(self.gathered.submit(item, at_leisure=at_leisure)) for item in items]
         await settled()
 
     async def end(self, *rounds: int) -> None:
         for one in rounds:
             self._ends[one].set_result(None)
         await settled()
+
+    def cancel(self, one: int) -> None:
+        self._ends[one].cancel()
 
     async def results(self) -> list[int | BaseException]:
         return await asyncio.gather(*self._jobs, return_exceptions=True)
@@ -95,5 +99,64 @@ def test_an_item_that_fails_fails_alone(run):
         await rounds.end(0)
         first, failed, last = await rounds.results()
         assert (first, type(failed), last) == (2, ValueError, 4)
+
+    run(scenario())
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Nothing is handed over because its time has come."""
+    monkeypatch.setattr(gathering, "LEISURE_SECONDS", 3600.0)
+
+
+def test_what_has_leisure_goes_with_the_first_that_has_none(run, patient):
+    async def scenario():
+        rounds = Rounds(at_once=1)
+        await rounds.hand_over(1, 2, at_leisure=True)
+        assert rounds.begun == []
+        await rounds.hand_over(3)
+        await rounds.hand_over(4, at_leisure=True)
+        await rounds.end(0)
+        assert rounds.begun == [[1, 2, 3]]
+        await rounds.hand_over(5)
+        await rounds.end(1)
+        assert rounds.begun == [[1, 2, 3], [4, 5]]
+        assert await rounds.results() == [2, 4, 6, 8, 10]
+
+    run(scenario())
+
+
+def test_enough_with_leisure_go_at_once(run, patient):
+    async def scenario():
+        rounds = Rounds(at_once=1)
+        await rounds.hand_over(*range(ENOUGH), at_leisure=True)
+        await rounds.end(0)
+        assert await rounds.results() == [2 * n for n in range(ENOUGH)]
+
+    run(scenario())
+
+
+def test_what_has_leisure_goes_alone_when_its_time_has_come(run, monkeypatch):
+    monkeypatch.setattr(gathering, "LEISURE_SECONDS", 0.0)
+
+    async def scenario():
+        doubled = Gathered(double, most=100)
+        first = await doubled.submit(1, at_leisure=True)
+        return first, await doubled.submit(2, at_leisure=True)
+
+    assert run(scenario()) == (2, 4)
+
+
+async def double(items: list[int]) -> list[int]:
+    return [item * 2 for item in items]
+
+
+def test_a_round_that_is_cancelled_leaves_nobody_waiting(run):
+    async def scenario():
+        rounds = Rounds(at_once=1)
+        await rounds.hand_over(1)
+        rounds.cancel(0)
+        (result,) = await rounds.results()
+        assert isinstance(result, asyncio.CancelledError)
 
     run(scenario())
