@@ -60,20 +60,38 @@ class Claims:
         quiet: nothing else of this worker is in flight. After an error all of it may be done once more: settling again
         does nothing to a job that is no longer this execution's. Exchanges may overlap.
         """
-        lost, closed, rows = await self._line.run(EXCHANGE, *self._arguments(ended, free, quiet))
+        states = [self._change(_state(claimed, quiet)) for claimed in (True, False)]
+        if quiet:
+            self.state = ""  # one that goes out before this one is back must not rely on it
+        answer = await self._line.run(EXCHANGE, *self._arguments(ended, free, states))
+        claimed = self._taken(answer)
+        self.state = WorkerStatus.SUSPENDED.value if self.suspended else _state(bool(claimed), quiet)
+        return claimed
+
+    async def behind(self, wait: tuple[Any, ...], line: Line, free: int) -> tuple[Any, list[Claimed]]:
+        """A waiting command's answer, or its RedisError; and up to `free` claims, made the moment that it is over.
+
+        line: one that nobody else uses meanwhile. Raises RedisError.
+        """
+        answer, taken = await line.run_behind(wait, EXCHANGE, *self._arguments((), free, [_state(True, False), ""]))
+        self.state = ""  # other exchanges have come and gone meanwhile
+        return answer, self._taken(taken)
+
+    async def end_wait(self, connection: int) -> None:
+        """Have what waits on this connection of ours wait no longer. Raises RedisError."""
+        await self._line.send("CLIENT", "UNBLOCK", connection)
+
+    def _taken(self, answer: list[Any]) -> list[Claimed]:
+        lost, closed, rows = answer
         if lost:
             logger.warning("action=executions_lost worker=%s n=%d", self._worker, lost)
         self.closed = frozenset(map(bytes.decode, closed))
-        self._remember_state(bool(rows), quiet)
         self.total += len(rows)
         at, started = time.time(), time.monotonic()
         return [_claimed(row, at, started) for row in rows]
 
-    def _arguments(self, ended: Sequence[Settled], free: int, quiet: bool) -> list[Any]:
+    def _arguments(self, ended: Sequence[Settled], free: int, states: Sequence[str]) -> list[Any]:
         now = time.time()
-        states = [self._change(_state(claimed, quiet)) for claimed in (True, False)]
-        if quiet:
-            self.state = ""  # one that goes out before this one is back must not rely on it
         first, reserved = self._asked + 1, shares.reserved(self._lanes, free, self._asked)
         self._asked += free  # at once: the next exchange may go out before this one is back
         return [
@@ -93,9 +111,6 @@ class Claims:
     def _change(self, state: str) -> str:
         """What is to be written so that the worker's hash says `state`: nothing when it does."""
         return "" if state == self.state else state
-
-    def _remember_state(self, claimed: bool, quiet: bool) -> None:
-        self.state = WorkerStatus.SUSPENDED.value if self.suspended else _state(claimed, quiet)
 
     async def beat(self, state: Mapping[str, Any], ttl: int) -> None:
         """Say that the worker lives, and what its hash is to say of it for so many seconds. Raises RedisError."""

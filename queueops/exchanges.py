@@ -4,14 +4,19 @@ worker notices a new job at once.
 Two exchanges may be under way, each for at most half of the slots: while Redis works on one, the loop runs the jobs of
 the other. The second goes out only when it has half of the slots to settle or to fill, so that a trickle shares
 its round trips; and so that it does, what has ended waits a moment for the next claim to take it along.
+
+A worker without work has a claim waiting in Redis for each lane, behind a command that blocks until there is a job: a
+job that comes alone is on its way to the worker without being asked for. Nothing else needs to look.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
@@ -25,10 +30,12 @@ from queueops.wire import Line
 logger = logging.getLogger("rq.worker")
 
 AT_ONCE = 2
-SETTLE_WITHIN_SECONDS = 0.005
+SETTLE_WITHIN_SECONDS = 0.01
 AWAY_SECONDS = 1.0
 LOOK_SECONDS = 1.0
-LISTEN_SECONDS = 5
+LISTEN_SECONDS = 1  # a claim behind a wait has the time at which the wait began
+JOBS_BEHIND = 4  # that it may bring: places that are taken for as long as the wait takes
+LEAVES = 6  # a wait takes one in so many of the places that are free: none of a few
 SETTLE_SECONDS = 3.0
 
 
@@ -57,6 +64,8 @@ class Exchanges:
         self._is_due = False
         self._closing = False
         self._resting = asyncio.Event()  # nothing waits, and slots are free: the listeners' time
+        self._waits: set[str] = set()  # the lanes of which a listener waits for a job just now
+        self._connections: dict[str, int] = {}  # the server's numbers of the listeners' connections, by lane
         self._database = outage.watch()
         self.idle_since = time.monotonic()
 
@@ -177,11 +186,13 @@ class Exchanges:
             self._changed.set()
 
     async def listen(self, lane: str) -> None:
-        """While nothing waits: notice at once that this lane has a job, whoever put it there, without taking it.
+        """While nothing waits: claim at once what comes into this lane, whoever put it there.
 
-        Moving a list's head onto its own head changes nothing, and blocks while the list is empty.
+        Moving a list's head onto its own head changes nothing, and blocks while the list is empty. The claim is sent
+        along with it, and made by the server the moment that this is over.
         """
         key = f"rq:queue:{lane}"
+        wait = ("BLMOVE", key, key, "LEFT", "LEFT", LISTEN_SECONDS)
         line = Line(self._redis, LISTEN_SECONDS + ANSWER_SECONDS)
         while True:
             await self._resting.wait()
@@ -189,23 +200,45 @@ class Exchanges:
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
             try:
-                found = await line.send("BLMOVE", key, key, "LEFT", "LEFT", LISTEN_SECONDS)
-            except (RedisError, OSError):
+                if not line.is_open:
+                    self._connections[lane] = int(await line.send("CLIENT", "ID"))
+                    continue  # it took a while
+                found = await self._claim_behind(wait, line, lane)
+            except (RedisError, OSError) as error:
+                found = error
+            if isinstance(found, Exception):
                 await asyncio.sleep(AWAY_SECONDS)
-                continue
-            if found:
-                self._more = True
-                self._news += 1
-                self._resting.clear()
-                self.begin()
+
+    async def _claim_behind(self, wait: tuple[Any, ...], line: Line, lane: str) -> Any:
+        """What the wait for a job answered, or its RedisError; begins what was claimed behind it. Raises RedisError."""
+        free = self._room.take(min(JOBS_BEHIND, self._free() // LEAVES) if self._limit is None else 0)
+        self._asked += free
+        claimed: list[Claimed] = []
+        self._waits.add(lane)
+        try:
+            found, claimed = await self._claims.behind(wait, line, free)
+        finally:
+            self._waits.discard(lane)
+            self._give_back(free, len(claimed))
+            self._changed.set()
+        for job in claimed:
+            self._begin_job(job)
+        if len(claimed) == free and (found or claimed):
+            self._more = True
+            self._news += 1
+            self._resting.clear()
+            self.begin()
+        return found
 
     def close(self) -> None:
         """Claim nothing more; what was claimed and has not begun goes back."""
         self._closing = True
+        self._resting.clear()
 
     async def settle(self) -> None:
         """Settle everything that has ended; gives up after SETTLE_SECONDS without Redis."""
         deadline = time.monotonic() + SETTLE_SECONDS
+        await self._end_waits()
         self.begin()
         while self._tasks and time.monotonic() < deadline:
             await asyncio.wait(self._tasks, timeout=SETTLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -213,3 +246,14 @@ class Exchanges:
             self.begin()
         if self._slots.ended:
             logger.error("action=unsettled n=%d", len(self._slots.ended))
+
+    async def _end_waits(self) -> None:
+        """Have no claim waiting any more: one that is made after we are gone is nobody's for a minute."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                for lane in list(self._waits):
+                    with contextlib.suppress(RedisError, OSError):  # then it ends by itself, a little later
+                        await self._claims.end_wait(self._connections[lane])
+                while self._waits:
+                    self._changed.clear()
+                    await self._changed.wait()

@@ -113,13 +113,15 @@ local function claim(slots, number, prefix, closed)
       local started = {}
       for _, id in ipairs(ids) do
         local key = 'rq:job:' .. id
-        local job = redis.call('HMGET', key, 'data', 'timeout', 'attempts', 'dispatched', 'status')
+        local job = redis.call('HMGET', key, 'data', 'timeout', 'attempts', 'dispatched', 'status', 'enqueued_at')
         -- An id without a job is what RQ, too, drops at this point: it was deleted while it waited. And one that was
         -- in a lane twice is somewhere else already.
         if job[1] and (not job[4] or job[5] == 'queued') then
           local execution = prefix .. number
           number = number + 1
-          redis.call('HSET', key, 'status', 'started', 'started_at', now, 'worker_name', worker)
+          -- The claim may have waited for the job (`exchanges`).
+          local at = job[6] and job[6] > now and job[6] or now
+          redis.call('HSET', key, 'status', 'started', 'started_at', at, 'worker_name', worker)
           started[#started + 1] = vouched
           started[#started + 1] = id .. ':' .. execution
           found[#found + 1] = {lane, id, execution, job[1], job[2] or '', job[3] or '0', job[4] or ''}

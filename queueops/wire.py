@@ -197,6 +197,21 @@ class Line:
         wire = await self._opened()
         return await _answer_of(partial(wire.send, command))
 
+    async def run_behind(self, command: tuple[Any, ...], script: Script, *args: Any) -> tuple[Any, Any]:
+        """The answers of the command, or its RedisError, and of the script, which runs the moment the command is over.
+
+        The command may block. Raises RedisError, OSError: the script's, or what kept both from being sent.
+        """
+        wire = await self._opened()
+        first: list[Any] = []
+        wire.send(command, first.append)
+        second = await _answer_of(partial(wire.run, script, args))
+        return first[0], second
+
+    @property
+    def is_open(self) -> bool:
+        return self._wire is not None and self._wire.is_open
+
     async def _opened(self) -> Wire:
         if self._wire is None or not self._wire.is_open:
             async with self._opening:

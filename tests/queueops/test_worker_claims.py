@@ -146,8 +146,8 @@ def test_every_execution_has_an_id_of_its_own_also_when_exchanges_overlap(redis,
 
     async def overlapping():
         worker = claims()
-        first = worker._arguments([], 5, False)
-        second = worker._arguments([], 5, False)
+        first = worker._arguments([], 5, ["", ""])
+        second = worker._arguments([], 5, ["", ""])
         return first, second
 
     first, second = run(overlapping())
