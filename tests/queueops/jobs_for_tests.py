@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from django.db import OperationalError
@@ -92,7 +93,14 @@ async def hang(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
 
 
 def plain_forever(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    _begun(payload)
     threading.Event().wait()
+
+
+def _begun(payload: dict[str, Any]) -> None:
+    """Tells another process, by a file."""
+    if "begun" in payload:
+        Path(payload["begun"]).touch()
 
 
 def plain(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
@@ -117,6 +125,7 @@ async def block_loop(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
 
 async def ignore_cancellation(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
     """Takes `times` cancellations as if nothing was."""
+    _begun(payload)
     for _ in range(payload["times"]):
         try:
             await asyncio.Event().wait()
