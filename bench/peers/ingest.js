@@ -11,9 +11,10 @@ const WORKERS = 2;
 
 if (cluster.isPrimary) {
   for (let n = 0; n < WORKERS; n++) cluster.fork();
+  // Stays until they are gone: their processor time is otherwise taken for that of other programs.
   const stop = () => {
     for (const worker of Object.values(cluster.workers)) worker.process.kill("SIGTERM");
-    process.exit(0);
+    cluster.on("exit", () => Object.keys(cluster.workers).length || process.exit(0));
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
