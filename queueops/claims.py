@@ -63,9 +63,12 @@ class Claims:
         states = [self._change(_state(claimed, quiet)) for claimed in (True, False)]
         if quiet:
             self.state = ""  # one that goes out before this one is back must not rely on it
+        total = self.total
         answer = await self._line.run(EXCHANGE, *self._arguments(ended, free, states))
+        is_latest = total == self.total  # otherwise a claim may have come after this one, and be back before it
         claimed = self._taken(answer)
-        self.state = WorkerStatus.SUSPENDED.value if self.suspended else _state(bool(claimed), quiet)
+        state = WorkerStatus.SUSPENDED.value if self.suspended else _state(bool(claimed), quiet)
+        self.state = state if is_latest else ""
         return claimed
 
     async def behind(self, wait: tuple[Any, ...], line: Line, free: int) -> tuple[Any, list[Claimed]]:

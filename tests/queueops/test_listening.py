@@ -14,7 +14,9 @@ from queueops import connections
 from queueops.claims import Claims
 from queueops.exchanges import Exchanges
 from queueops.jobs import Lane
+from queueops.runner import Claimed, Settled
 from queueops.slots import Room, Slots
+from queueops.wire import Line
 from tests.queueops import jobs_for_tests as jobs
 
 WAITS = len(Lane)
@@ -153,3 +155,28 @@ def test_a_job_is_never_shown_as_started_before_it_was_enqueued(redis, put, scen
         await worker.slots.clear()
 
     scenario(act)
+
+
+def test_a_worker_is_shown_as_idle_again_after_a_claim_that_overtook_an_exchange(redis, put, run):
+    redis.hset("rq:worker:w1", "state", "busy")
+
+    async def overtaken() -> None:
+        claims = Claims(connections.async_client(), "w1", list(Lane))
+        line = Line(connections.async_client(), 5)
+        claimed: list[Claimed] = []
+        ask = claims._line.run
+
+        async def ask_and_be_overtaken(*arguments: Any) -> Any:
+            answer = await ask(*arguments)
+            put("note", "one")
+            claimed.extend((await claims.behind(("PING",), line, 1))[1])
+            return answer
+
+        claims._line.run = ask_and_be_overtaken  # type: ignore[method-assign,assignment]
+        await claims.exchange([], 0, quiet=True)
+        claims._line.run = ask  # type: ignore[method-assign]
+        assert redis.hget("rq:worker:w1", "state") == b"busy"
+        await claims.exchange([Settled(job, "completed") for job in claimed], 0, quiet=True)
+
+    run(overtaken())
+    assert redis.hget("rq:worker:w1", "state") == b"idle"
