@@ -10,16 +10,13 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from automations import events, people
+from automations import events
 from automations.deliveries import Begun, Ended, NewDelivery, Result
-from automations.lookups import AccountInfo
 from automations.models import Event
 
 TEXT_CHARACTERS = 4000
 
 Row = dict[str, Any]
-# When each contact's person last wrote, by the contact's key.
-Latest = dict[UUID, datetime | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,6 @@ class Start:
     lane: str
     received_at: datetime
     happened_at: datetime
-    account: AccountInfo | None
     outcome: str
     reason: str = ""
     automation: str | None = None
@@ -56,7 +52,6 @@ class Started:
     is_redelivery: bool = False
     is_new: bool = True
     may_send: bool = False
-    last_inbound_at: datetime | None = None
     deliveries: dict[int, str] = field(default_factory=dict)
     automation: str = ""
 
@@ -102,15 +97,6 @@ def event_row(item: Start) -> Row:
     }
 
 
-def people_rows(items: Iterable[Start]) -> list[Row]:
-    """The columns of everybody these events are from (see `people.rows`)."""
-    return people.rows(
-        (item.account.id, item.event, item.happened_at)
-        for item in items
-        if item.account is not None and item.event.person
-    )
-
-
 def first_deliveries(items: Sequence[Start], rows: Sequence[Row]) -> list[Begun]:
     """The deliveries that begin with their events, whose rows are given."""
     return [
@@ -118,18 +104,6 @@ def first_deliveries(items: Sequence[Start], rows: Sequence[Row]) -> list[Begun]
         for item, row in zip(items, rows, strict=True)
         if item.automation and item.delivery
     ]
-
-
-def started(item: Start, key: UUID, may_send: bool, latest: Latest) -> Started:
-    """A new event that was written under this key."""
-    return Started(id=key, may_send=may_send, last_inbound_at=last_inbound(item, latest))
-
-
-def last_inbound(item: Start, latest: Latest) -> datetime | None:
-    """When the event's person last wrote, out of what was read about all of them."""
-    if item.account is None or not item.event.person:
-        return None
-    return latest[people.contact_id(item.account.id, item.event.person)]
 
 
 def new_deliveries(items: Iterable[Advance]) -> list[Begun]:

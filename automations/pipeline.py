@@ -2,7 +2,8 @@
 
 1. Look up the account; an unknown one is written down and that is all.
 2. Decide: which rule answers, and why the others do not.
-3. Open the event's row with the decision. A redelivery of an event that is over ends here.
+3. Open the event's row with the decision. A redelivery of an event that is over ends here. Contact and conversation
+   are written meanwhile: only a later step needs to know when the person last wrote, and the event's end waits for it.
 4. For each step: is the window open, may the account send, is it its turn; record the delivery as `sending` and
    commit; call; record.
    A step that an earlier run sent is passed over; one that it left as `sending` was cut off in the middle and becomes
@@ -12,12 +13,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from automations import deliveries, entries, graph, measured, pacing, planning, records, settling, turns, windows
+from automations import (
+    deliveries,
+    entries,
+    graph,
+    measured,
+    pacing,
+    people,
+    planning,
+    records,
+    settling,
+    turns,
+    windows,
+)
 from automations.cache import AccountInfo, cache
 from automations.events import Event, Kind
 from automations.graph_errors import Verdict
@@ -52,6 +66,9 @@ NO_RULE_ANY_MORE = Why(Reason.RULE_REMOVED, "Its automation was removed before a
 NO_PUBLIC_REPLY = Why(Reason.NOT_OFFERED, "Instagram takes no public replies to comments on a live video.")
 
 
+LastInbound = asyncio.Future[datetime | None]
+
+
 @dataclass(frozen=True, slots=True)
 class First:
     """The first step, and of which limit it has a turn."""
@@ -64,8 +81,9 @@ class First:
 class Run:
     """One run of one event: what every step needs, and the last step's result until the next move writes it.
 
-    turn: of which limit a turn was taken that no step has used yet. is_unawaited: whether the echo of a step that was
-    left unconfirmed could not be awaited.
+    last_inbound: when the person last wrote to the account, once that is written down. turn: of which limit a turn was
+    taken that no step has used yet. is_unawaited: whether the echo of a step that was left unconfirmed could not be
+    awaited.
     """
 
     event: Event
@@ -73,6 +91,7 @@ class Run:
     automation: str
     happened_at: datetime
     started: entries.Started
+    last_inbound: LastInbound
     turn: Limit | None = None
     unwritten: deliveries.Result | None = None
     is_unawaited: bool = False
@@ -94,10 +113,11 @@ class Run:
             at_leisure=delivery is None,  # no call waits for it
         )
 
-    async def keep(self) -> None:
-        """Write the result at hand, if there is one: nothing comes next in this run."""
+    async def leave(self) -> None:
+        """The run ends and the event does not: what its last step has sent is written down all the same."""
         if self.unwritten is not None:
             await self.move()
+        await asyncio.wait([self.last_inbound])
 
     def has_turn(self, limit: Limit) -> bool:
         """Whether there is one at hand; it is used up by asking."""
@@ -109,8 +129,8 @@ class Run:
         """Close the event with what became of its steps. Raises RetryLater when an echo is still to be awaited."""
         outcome = settling.outcome_of(statuses)
         if self.is_unawaited:
-            await self.keep()
             raise RetryLater("Whether it was sent is unknown, and Redis is away: its echo is not awaited.", AWAIT_AGAIN)
+        await self.last_inbound
         await self.move(outcome=outcome, reason=why.words)
         if outcome == Outcome.UNCONFIRMED:  # an echo may have settled a step since it was left so
             outcome = await database.run(settling.recount, self.started.id)
@@ -135,30 +155,45 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
             lane=lane,
             received_at=received_at,
             happened_at=happened_at,
-            account=account,
             outcome=outcome,
             reason=why.words,
             automation=decision.rule.id if decision.rule else None,
             rules=tuple(decision.looks),
             delivery=first.delivery if first else None,
-        )
+        ),
+        at_leisure=first is None,  # no call waits for it
     )
+    last_inbound = _note_person(event, account, happened_at)
     if started.is_over:
+        await last_inbound
         return Done.DUPLICATE if started.is_redelivery else Done.COMPLETED
     # What an earlier run began is continued with the rule it began with, so that no second rule answers as well.
     rule = rules.get(started.automation) if started.automation else decision.rule
     if account is None or not (steps or started.deliveries):
+        await last_inbound
         measured.ended(outcome, why.reason)
         return Done.COMPLETED
     if rule is not decision.rule:
         steps = _calls(event, account, rule) if rule else []
-    run = Run(event, account, rule.id if rule else started.automation, happened_at, started)
-    if rule is None:
-        await _leave_off(run)
-    else:
-        await _send(run, steps, first)
+    run = Run(event, account, rule.id if rule else started.automation, happened_at, started, last_inbound)
+    try:
+        await (_send(run, steps, first) if rule else _leave_off(run))
+    except Exception:
+        await run.leave()
+        raise
+    if rule:
         objectives.answered(received_at)
     return Done.COMPLETED
+
+
+def _note_person(event: Event, account: AccountInfo | None, happened_at: datetime) -> LastInbound:
+    """Write down whom the event is from, with the next ones who have written; when the person last wrote to us."""
+    if account is not None and event.person:
+        note = people.Note(account.id, event, happened_at)
+        return database.writer(records.note).submit(note, at_leisure=True)
+    nobody: LastInbound = asyncio.get_running_loop().create_future()
+    nobody.set_result(None)
+    return nobody
 
 
 async def _decide(event: Event, account: AccountInfo | None) -> tuple[RuleSet, Decision]:
@@ -229,11 +264,7 @@ async def _send(run: Run, steps: list[Call | Refused], first: First | None) -> N
     for step in steps:
         status = statuses.get(step.step)
         if status is None or status in (Status.FAILED, Status.SENDING):
-            try:
-                status, why = await _one_step(run, step, status, is_begun=step.step == begun)
-            except RetryLater:
-                await run.keep()
-                raise
+            status, why = await _one_step(run, step, status, is_begun=step.step == begun)
             statuses[step.step] = status
             first_why = first_why if first_why.words else why
         if status not in GOES_ON:
@@ -279,7 +310,7 @@ async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_b
 async def _why_never(run: Run, step: Call) -> Why | None:
     """Why the step cannot go any more; None when it goes now and has its turn. Raises RetryLater when it must wait."""
     now = datetime.now(UTC)
-    closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, run.started.last_inbound_at)
+    closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, await run.last_inbound)
     if closes is None or now > closes:
         words = f"{windows.closed_reason(step.kind, closes)} {pacing.standing(run.account)}".rstrip()
         return Why(Reason.WINDOW_CLOSED, words)

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Max, Q
 from django.utils import timezone
 
-from automations import entries, events, rows_by_orm, rows_by_sql
+from automations import entries, events, people, rows_by_orm, rows_by_sql
 from automations.deliveries import begun_row, ended_row
 from automations.entries import TEXT_CHARACTERS, Advance, Start, Started
 from automations.models import Delivery, Event
@@ -28,7 +27,7 @@ from queueops.keys import new_id_of
 
 
 async def start(items: Sequence[Start]) -> Sequence[Started | Exception]:
-    """Open the events' rows with their first deliveries, and keep the conversations up to date; in one transaction.
+    """Open the events' rows with their first deliveries, in one transaction.
 
     On PostgreSQL this is one statement, and events that have a row already follow in a second transaction. What the
     statement cannot write the ORM writes, each event alone if need be.
@@ -38,15 +37,24 @@ async def start(items: Sequence[Start]) -> Sequence[Started | Exception]:
     try:
         events_rows = [entries.event_row(item) for item in items]
         begun = [begun_row(new) for new in entries.first_deliveries(items, events_rows)]
-        opened, latest = await rows_by_sql.start(entries.people_rows(items), events_rows, begun)
+        opened = await rows_by_sql.start(events_rows, begun)
     except database.ERRORS:
         return await database.write_in_thread(rows_by_orm.start, items)
     known = [item for item, row in zip(items, events_rows, strict=True) if row["id"] not in opened]
-    later = iter(await database.write_in_thread(partial(rows_by_orm.go_on, latest), known) if known else ())
+    later = iter(await database.write_in_thread(rows_by_orm.start, known) if known else ())
     return [
-        entries.started(item, row["id"], opened[row["id"]], latest) if row["id"] in opened else next(later)
-        for item, row in zip(items, events_rows, strict=True)
+        Started(id=row["id"], may_send=opened[row["id"]]) if row["id"] in opened else next(later) for row in events_rows
     ]
+
+
+async def note(items: Sequence[people.Note]) -> Sequence[datetime | Exception | None]:
+    """Keep contacts and conversations up to date, in one transaction; for each when its person last wrote to us."""
+    if database.vendor() != "postgresql":
+        return await database.write_in_thread(people.write, items)
+    try:
+        return people.of_each(items, await rows_by_sql.note(people.rows(items)))
+    except database.ERRORS:
+        return await database.write_in_thread(people.write, items)
 
 
 async def advance(items: Sequence[Advance]) -> Sequence[bool | Exception]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
-from automations import entries, people
+from automations import entries
 from automations.deliveries import begin, end
 from automations.entries import Advance, Start, Started
 from automations.models import Delivery, Event
@@ -17,13 +16,7 @@ from queueops import deadletters
 
 
 def start(items: Sequence[Start]) -> list[Started]:
-    """Write down whom the events are from; open their rows, or go on with those that are there; in one transaction."""
-    with transaction.atomic():
-        return go_on(people.note(entries.people_rows(items)), items)
-
-
-def go_on(latest: entries.Latest, items: Sequence[Start]) -> list[Started]:
-    """The same where people are written down already; `latest` is when each of them last wrote."""
+    """Open the events' rows, or go on with those that are there; in one transaction."""
     with transaction.atomic():
         by_key = {row.key: row for row in Event.objects.filter(key__in={item.event.key for item in items})}
         fresh: dict[str, Start] = {}
@@ -35,17 +28,15 @@ def go_on(latest: entries.Latest, items: Sequence[Start]) -> list[Started]:
         first = entries.first_deliveries(list(fresh.values()), fresh_rows)
         sendable = {new.event_id for new, is_ours in zip(first, begin(first), strict=True) if is_ours}
         return [
-            entries.started(item, row.pk, row.pk in sendable, latest)
-            if fresh.get(row.key) is item
-            else _started_anew(item, row, entries.last_inbound(item, latest))
+            Started(id=row.pk, may_send=row.pk in sendable) if fresh.get(row.key) is item else _started_anew(item, row)
             for item, row in ((item, by_key[item.event.key]) for item in items)
         ]
 
 
-def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> Started:
+def _started_anew(item: Start, row: Event) -> Started:
     """An event that has a row: a redelivery of one that is over, or a later attempt, which decides anew."""
     if row.pk == item.id:
-        return _started_just_now(item, last_inbound_at)
+        return _started_just_now(item)
     if row.is_final:
         return Started(id=row.pk, is_over=True, is_redelivery=row.receipt != item.receipt, is_new=False)
     earlier = list(Delivery.objects.filter(event_id=row.pk).values_list("automation_key", "step", "status"))
@@ -65,16 +56,15 @@ def _started_anew(item: Start, row: Event, last_inbound_at: datetime | None) -> 
     return Started(
         id=row.pk,
         is_new=False,
-        last_inbound_at=last_inbound_at,
         deliveries={step: status for _, step, status in earlier},
         automation=earlier[0][0] if earlier else "",
     )
 
 
-def _started_just_now(item: Start, last_inbound_at: datetime | None) -> Started:
+def _started_just_now(item: Start) -> Started:
     """The row is of this very run, whose commit was not heard of: its call has not been made yet."""
     own = Delivery.objects.filter(pk=item.delivery.id, status=Delivery.Status.SENDING) if item.delivery else None
-    return Started(id=item.id, may_send=own is not None and own.exists(), last_inbound_at=last_inbound_at)
+    return Started(id=item.id, may_send=own is not None and own.exists())
 
 
 def advance(items: Sequence[Advance]) -> list[bool]:

@@ -29,8 +29,7 @@ DELIVERIES = """json_to_recordset(%s::json) AS d(
     status text, message_id text, error jsonb, once_key text, created_at timestamptz, finished_at timestamptz)"""
 
 # A person who is known and says nothing new is not written: even an update that changes nothing would lock the row.
-# `IS TRUE` keeps the planner from making a join of what is a look-up in a hash table.
-START = f"""
+NOTE = """
 WITH person AS MATERIALIZED (
     SELECT p.*, c.username AS old_username, v.contact_id AS talks, v.last_inbound_at AS old_inbound_at
     FROM json_to_recordset(%s::json) AS p(
@@ -45,11 +44,17 @@ WITH person AS MATERIALIZED (
     ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username WHERE EXCLUDED.username <> ''
 ), conversation AS (
     INSERT INTO automations_conversation AS v (contact_id, last_inbound_at, state)
-    SELECT id, last_inbound_at, '{{}}' FROM person
+    SELECT id, last_inbound_at, '{}' FROM person
     WHERE talks IS NULL OR last_inbound_at > old_inbound_at
         OR (last_inbound_at IS NOT NULL AND old_inbound_at IS NULL) ORDER BY id
     ON CONFLICT (contact_id) DO UPDATE SET last_inbound_at = GREATEST(v.last_inbound_at, EXCLUDED.last_inbound_at)
-), event AS (
+)
+SELECT id, GREATEST(last_inbound_at, old_inbound_at) FROM person
+"""
+
+# `IS TRUE` keeps the planner from making a join of what is a look-up in a hash table.
+START = f"""
+WITH event AS (
     INSERT INTO automations_event (
         id, key, receipt, kind, lane, account, person, source_id, text, payload, outcome, reason, automation_id, rules,
         attempts, happened_at, received_at, started_at, finished_at)
@@ -64,9 +69,7 @@ WITH person AS MATERIALIZED (
     SELECT d.* FROM {DELIVERIES} WHERE (d.event_id IN (SELECT id FROM event)) IS TRUE ORDER BY once_key, created_at
     ON CONFLICT DO NOTHING RETURNING event_id
 )
-SELECT id, id IN (SELECT event_id FROM delivery), NULL FROM event
-UNION ALL
-SELECT id, NULL, GREATEST(last_inbound_at, old_inbound_at) FROM person
+SELECT id, id IN (SELECT event_id FROM delivery) FROM event
 """  # noqa: S608
 
 ADVANCE = f"""
@@ -90,16 +93,14 @@ SELECT id FROM begun
 """  # noqa: S608
 
 
-async def start(
-    people: Sequence[Row], events: Sequence[Row], deliveries: Sequence[Row]
-) -> tuple[dict[UUID, bool], dict[UUID, datetime | None]]:
-    """Write the rows where there are none yet, in one transaction.
+async def start(events: Sequence[Row], deliveries: Sequence[Row]) -> dict[UUID, bool]:
+    """Write the rows where there are none yet, in one transaction; which events, and whether with deliveries."""
+    return dict(await prepared.execute(START, [_json(events), _json(deliveries)]))
 
-    Answers the events that had no row, with whether their delivery was written; and when each person last wrote.
-    """
-    answers = await prepared.execute(START, [_json(people), _json(events), _json(deliveries)])
-    opened = {key: is_begun for key, is_begun, _ in answers if is_begun is not None}
-    return opened, {key: latest for key, is_begun, latest in answers if is_begun is None}
+
+async def note(people: Sequence[Row]) -> dict[UUID, datetime | None]:
+    """Keep contacts and conversations up to date, in one transaction; when each of these people last wrote to us."""
+    return dict(await prepared.execute(NOTE, [_json(people)]))
 
 
 async def advance(ended: Sequence[Row], closed: Sequence[Row], begun: Sequence[Row]) -> set[UUID]:

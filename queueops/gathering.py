@@ -33,8 +33,8 @@ class Gathered(Generic[Item, Result]):
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def submit(self, item: Item, *, at_leisure: bool = False) -> Result:
-        """The item's result, once its round is over. Raises what its own result is, or what the round raised.
+    def submit(self, item: Item, *, at_leisure: bool = False) -> asyncio.Future[Result]:
+        """The item's result, once its round is over. Awaiting it raises what it is itself, or what the round raised.
 
         at_leisure: it may wait LEISURE_SECONDS for others to share its round, even if none is under way.
         """
@@ -45,7 +45,7 @@ class Gathered(Generic[Item, Result]):
             self._timer = loop.call_later(LEISURE_SECONDS, self._fall_due)
         self._is_due = self._is_due or not at_leisure
         self._begin()
-        return await future
+        return future
 
     def _fall_due(self) -> None:
         self._is_due = True

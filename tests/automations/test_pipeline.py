@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, connection
 from django.test import override_settings
 from django.utils import timezone
 
@@ -76,6 +77,27 @@ def test_a_message_that_a_rule_matches_is_answered_and_everything_about_it_is_ke
     assert (delivery.status, delivery.step, delivery.kind) == ("sent", 1, "dm")
     assert delivery.message_id == graph.received[0].message_id
     assert Conversation.objects.get().last_inbound_at == event.happened_at
+
+
+def test_a_person_who_cannot_be_written_down_is_written_by_the_next_attempt_and_nothing_is_sent_twice(play, rows):
+    def rename(old: str, new: str) -> None:
+        with connection.schema_editor() as editor:
+            editor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    async def scenario(graph, answer):
+        await rows(rename, "automations_conversation", "away")
+        try:
+            with pytest.raises(DatabaseError):
+                await answer(message())
+        finally:
+            await rows(rename, "away", "automations_conversation")
+        assert await rows(Event.objects.values_list("outcome", flat=True).get) == "processing"
+        assert await rows(Delivery.objects.values_list("status", flat=True).get) == "sent"
+        await answer(message())
+
+    assert texts(play(scenario)) == [OFFER]
+    assert Event.objects.get().outcome == "sent"
+    assert Conversation.objects.get().contact.instagram_scoped_id == PERSON
 
 
 def test_a_message_that_no_rule_matches_says_for_every_rule_why_not(play):

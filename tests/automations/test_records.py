@@ -14,14 +14,14 @@ from django.db import DatabaseError, connection, connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from automations import records, rows_by_orm, rows_by_sql
+from automations import people, records, rows_by_orm, rows_by_sql
 from automations.deliveries import NewDelivery, Result
 from automations.entries import Advance, Start, Started
 from automations.events import Comment, Event, LiveComment, Mention, Message
-from automations.lookups import AccountInfo
 from automations.models import Account, Automation, Contact, Conversation, Delivery
 from automations.models import Event as EventRow
-from queueops import deadletters, prepared
+from automations.people import Note
+from queueops import database, deadletters, prepared
 from queueops.errors import Reject
 from queueops.jobs import Failure
 from queueops.keys import new_id
@@ -51,7 +51,7 @@ def message(source_id: str = "m1", person: str = PEOPLE[0], text: str = "link") 
     return Message(account=rows.ACCOUNT, person=person, source_id=source_id, at_ms=None, text=text)
 
 
-def beginning(event: Event, of: Account | None, steps: str = "", **fields: Any) -> Start:
+def beginning(event: Event, steps: str = "", **fields: Any) -> Start:
     """The event with a first delivery of this kind, or with an end at once."""
     delivery = None
     if steps:
@@ -68,23 +68,9 @@ def beginning(event: Event, of: Account | None, steps: str = "", **fields: Any) 
         "outcome": "processing" if steps else "no_match",
         "automation": str(Automation.objects.get().pk) if steps else None,
         "rules": ({"name": "Link", "matched": bool(steps)},),
-        "account": of and as_info(of),
         "delivery": delivery,
     }
     return Start(event=event, **{**defaults, **fields})
-
-
-def as_info(account: Account) -> AccountInfo:
-    return AccountInfo(
-        id=str(account.pk),
-        workspace=str(account.workspace_id),
-        instagram_id=account.instagram_id,
-        username=account.username,
-        token="",
-        status=account.status,
-        status_reason="",
-        paused_until=None,
-    )
 
 
 class Short:
@@ -97,6 +83,18 @@ class Short:
     @staticmethod
     def advance(items: Sequence[Advance]) -> list[Any]:
         return list(run_alone(records.advance(items)))
+
+    @staticmethod
+    def note(items: Sequence[Note]) -> list[Any]:
+        return list(run_alone(records.note(items)))
+
+
+class ByORM:
+    """The other way, which every database has."""
+
+    start = staticmethod(rows_by_orm.start)
+    advance = staticmethod(rows_by_orm.advance)
+    note = staticmethod(people.write)
 
 
 def begin(items: Sequence[Start]) -> list[Any]:
@@ -166,7 +164,7 @@ endings = st.tuples(
 def test_the_short_way_writes_what_the_orm_writes(shop, groups, ends):
     if not Automation.objects.exists():
         rows.automation(shop)
-    written = [_written(way, shop, groups, ends) for way in (Short, rows_by_orm)]
+    written = [_written(way, shop, groups, ends) for way in (Short, ByORM)]
 
     assert written[0] == written[1]
 
@@ -176,10 +174,8 @@ def _written(way: Any, shop: Account, groups: Sequence[Any], ends: Sequence[Any]
     answers: list[Any] = []
     endings = iter(ends)
     for group in groups:
-        items = [
-            beginning(event, shop if known else None, steps if known else "", happened_at=at)
-            for event, steps, at, known in group
-        ]
+        items = [beginning(event, steps if known else "", happened_at=at) for event, steps, at, known in group]
+        answers += way.note([Note(str(shop.pk), event, at) for event, _, at, known in group if known and event.person])
         found = way.start(items)
         answers += [replace(one, id=None) for one in found]
         moves = [
@@ -213,7 +209,7 @@ def _table(model: Any) -> list[Any]:
 
 def test_what_was_there_before_is_told_from_what_is_new_in_their_order(shop):
     rows.automation(shop)
-    over, begun, new = (beginning(comment(n), shop, steps) for n, steps in (("1", ""), ("2", "dm"), ("3", "dm")))
+    over, begun, new = (beginning(comment(n), steps) for n, steps in (("1", ""), ("2", "dm"), ("3", "dm")))
     begin([over, begun])
 
     found = begin([replace(over, receipt="another"), new, begun, over])
@@ -229,7 +225,7 @@ def test_what_was_there_before_is_told_from_what_is_new_in_their_order(shop):
 
 def test_of_two_runs_of_one_event_in_one_group_one_may_send(shop):
     rows.automation(shop)
-    item = beginning(comment(), shop, "dm")
+    item = beginning(comment(), "dm")
 
     found = begin([item, replace(item)])
     moves = [move(item, found[0], result=SENT, delivery=second_step()) for _ in range(2)]
@@ -239,10 +235,10 @@ def test_of_two_runs_of_one_event_in_one_group_one_may_send(shop):
     assert Delivery.objects.count() == 2
 
 
-@pytest.mark.parametrize("way", [Short, rows_by_orm], ids=["short", "orm"])
+@pytest.mark.parametrize("way", [Short, ByORM], ids=["short", "orm"])
 def test_a_run_whose_commit_was_not_heard_of_knows_its_own_rows_and_may_still_send(shop, way):
     rows.automation(shop)
-    item, ended = beginning(comment("1"), shop, "dm"), beginning(comment("2"), shop)
+    item, ended = beginning(comment("1"), "dm"), beginning(comment("2"))
     first = list(way.start([item, ended]))
 
     assert list(way.start([item, ended])) == first
@@ -255,7 +251,7 @@ def test_a_run_whose_commit_was_not_heard_of_knows_its_own_rows_and_may_still_se
 
 def test_it_may_not_send_what_another_run_has_settled_meanwhile(shop):
     rows.automation(shop)
-    item = beginning(comment(), shop, "dm")
+    item = beginning(comment(), "dm")
     Short.start([item])
     Delivery.objects.update(status="unconfirmed")
 
@@ -265,7 +261,7 @@ def test_it_may_not_send_what_another_run_has_settled_meanwhile(shop):
 def test_a_comment_has_one_private_reply_in_one_group_and_ever(shop):
     rows.automation(shop)
     live = LiveComment(account=rows.ACCOUNT, person=PEOPLE[0], source_id="1", at_ms=None, text="link")
-    first, second = beginning(comment("1"), shop, "private_reply"), beginning(live, shop, "private_reply")
+    first, second = beginning(comment("1"), "private_reply"), beginning(live, "private_reply")
 
     found = begin([first, second])
     later = Short.advance([move(second, found[1], delivery=second.delivery), move(first, found[0], result=SENT)])
@@ -278,7 +274,7 @@ def test_a_comment_has_one_private_reply_in_one_group_and_ever(shop):
 
 def test_what_meta_refused_is_sent_once_more_by_a_later_attempt_and_only_by_one(shop):
     rows.automation(shop)
-    item = beginning(comment(), shop, "dm")
+    item = beginning(comment(), "dm")
     (first,) = begin([item])
     Short.advance([move(item, first, result=Result(step=1, status="failed", error={"title": "Busy"}))])
     (again,) = begin([item])
@@ -292,7 +288,7 @@ def test_what_meta_refused_is_sent_once_more_by_a_later_attempt_and_only_by_one(
 
 def test_a_call_that_ended_after_all_is_what_counts(shop):
     rows.automation(shop)
-    item = beginning(comment(), shop, "dm")
+    item = beginning(comment(), "dm")
     (first,) = begin([item])
     (second,) = begin([item])
     Short.advance([move(item, second, result=Result(step=1, status="unconfirmed", error={"title": "Cut off"}))])
@@ -308,7 +304,7 @@ def test_a_call_that_ended_after_all_is_what_counts(shop):
 
 def test_the_dead_letter_of_an_event_that_ends_well_is_resolved(shop):
     rows.automation(shop)
-    item = beginning(comment(), shop, "dm")
+    item = beginning(comment(), "dm")
     failure = Failure(dead=True, at=NOON, reason="Meta refused the call", attempt=3)
     deadletters.write(item.event.key, "automations.tasks.process_event", "low", [{}], failure, Reject("Refused"))
     (first,) = begin([item])
@@ -322,28 +318,29 @@ def test_the_dead_letter_of_an_event_that_ends_well_is_resolved(shop):
 # --- People -----------------------------------------------------------------------------------------------------------
 
 
-def test_when_somebody_wrote_last_is_known_from_the_same_group_and_never_goes_back(shop):
+@pytest.mark.parametrize("way", [Short, ByORM], ids=["short", "orm"])
+def test_when_somebody_wrote_last_is_known_from_the_same_group_and_never_goes_back(shop, way):
     earlier, later = NOON - timedelta(hours=2), NOON - timedelta(hours=1)
 
-    def wrote(source_id: str, at: datetime) -> Start:
-        return beginning(message(source_id), shop, happened_at=at)
+    def wrote(event: Event, at: datetime = NOON) -> Note:
+        return Note(str(shop.pk), event, at)
 
-    begin([beginning(comment("1"), shop)])
+    assert way.note([wrote(comment("1"))]) == [None]
     assert Conversation.objects.get().last_inbound_at is None
-    found = begin([wrote("m1", later), beginning(comment("2"), shop), wrote("m2", earlier)])
-    (old,) = begin([wrote("m3", earlier)])
+    found = way.note([wrote(message("m1"), later), wrote(comment("2")), wrote(message("m2"), earlier)])
+    found += way.note([wrote(message("m3"), earlier)])
 
-    assert [one.last_inbound_at for one in [*found, old]] == [later] * 4
+    assert found == [later] * 4
     assert Conversation.objects.get().last_inbound_at == later
 
 
 @on_postgresql
 def test_people_who_say_nothing_new_are_not_written_again(shop):
-    begin([beginning(comment("1"), shop)])
+    Short.note([Note(str(shop.pk), comment("1"), NOON)])
     before = _versions()
 
-    begin([beginning(comment("2", username=""), shop)])
-    begin([beginning(comment("3"), shop)])
+    Short.note([Note(str(shop.pk), comment("2", username=""), NOON)])
+    Short.note([Note(str(shop.pk), comment("3"), NOON)])
 
     assert _versions() == before
 
@@ -374,7 +371,7 @@ if connection.vendor == "postgresql":
 @pytest.mark.parametrize("poison", POISON)
 def test_what_cannot_be_written_fails_alone(shop, poison):
     rows.automation(shop)
-    good = [beginning(comment(str(n)), shop, "dm") for n in range(3)]
+    good = [beginning(comment(str(n)), "dm") for n in range(3)]
     bad = replace(good[0], **poison)
 
     found = Short.start([good[0], bad, *good[1:]])
@@ -384,9 +381,21 @@ def test_what_cannot_be_written_fails_alone(shop, poison):
     assert EventRow.objects.count() == Delivery.objects.count() == 3
 
 
+@pytest.mark.parametrize("way", [Short, ByORM], ids=["short", "orm"])
+def test_a_person_who_cannot_be_written_fails_alone(shop, way):
+    bad = Note("00000000-0000-0000-0000-000000000001", comment("2"), NOON)  # its account was deleted meanwhile
+    good = [Note(str(shop.pk), message(str(n), person=PEOPLE[n]), NOON) for n in range(2)]
+
+    found = database.write_all(way.note, [good[0], bad, good[1]])
+
+    assert isinstance(found[1], DatabaseError)
+    assert [found[0], found[2]] == [NOON, NOON]
+    assert Contact.objects.count() == Conversation.objects.count() == 2
+
+
 def test_what_fails_in_a_later_attempt_fails_alone(shop):
     rows.automation(shop)
-    old, bad, new = (beginning(comment(str(n)), shop, "dm") for n in range(3))
+    old, bad, new = (beginning(comment(str(n)), "dm") for n in range(3))
     begin([old, bad])
 
     found = Short.start([old, replace(bad, rules=({1, 2},)), new])
@@ -401,13 +410,14 @@ def test_what_fails_in_a_later_attempt_fails_alone(shop):
 
 def test_of_two_processes_that_take_the_same_events_at_once_each_event_has_one(shop):
     rows.automation(shop)
-    items = [beginning(comment(str(n), person=str(n % 7)), shop, "private_reply") for n in range(40)]
+    items = [beginning(comment(str(n), person=str(n % 7)), "private_reply") for n in range(40)]
     ready = Barrier(2)
 
     def process(mine: list[Start]) -> dict[str, bool]:
         try:
             ready.wait()
             found = [one for n in range(0, 40, 20) for one in Short.start(mine[n : n + 20])]
+            Short.note([Note(str(shop.pk), item.event, NOON) for item in mine])
             return {
                 item.event.key: isinstance(one, Started) and one.may_send for item, one in zip(mine, found, strict=True)
             }
@@ -428,13 +438,14 @@ def test_of_two_processes_that_take_the_same_events_at_once_each_event_has_one(s
 @on_postgresql
 def test_new_events_cost_no_query_of_the_orm_and_no_table_is_read_whole(shop, run, django_assert_num_queries):
     rows.automation(shop)
-    items = [beginning(comment(str(n)), shop, "dm") for n in range(20)]
+    items = [beginning(comment(str(n)), "dm") for n in range(20)]
 
     with django_assert_num_queries(0):
         found = begin(items)
+        Short.note([Note(str(shop.pk), item.event, NOON) for item in items])
         Short.advance([move(item, one, result=SENT, outcome="sent") for item, one in zip(items, found, strict=True)])
 
-    for statement in (rows_by_sql.START, rows_by_sql.ADVANCE):
-        plan = [line for (line,) in run(prepared.execute(f"EXPLAIN {statement}", ["[]"] * 3))]
+    for statement in (rows_by_sql.START, rows_by_sql.NOTE, rows_by_sql.ADVANCE):
+        plan = [line for (line,) in run(prepared.execute(f"EXPLAIN {statement}", ["[]"] * statement.count("%s")))]
         assert not [line for line in plan if "Seq Scan" in line]
     assert EventRow.objects.filter(outcome="sent").count() == 20

@@ -18,7 +18,7 @@ class Rounds:
         self.begun: list[list[int]] = []
         self._ends: list[asyncio.Future[None]] = []
         self.gathered: Gathered[int, int] = Gathered(self._handle, 100, at_once)
-        self._jobs: list[asyncio.Task[int]] = []
+        self._jobs: list[asyncio.Future[int]] = []
 
     async def _handle(self, items: list[int]) -> Sequence[int | Exception]:
         self.begun.append(items)
@@ -27,7 +27,7 @@ class Rounds:
         return [ValueError(item) if item < 0 else item * 2 for item in items]
 
     async def hand_over(self, *items: int, at_leisure: bool = False) -> None:
-        self._jobs += [asyncio.create_task(self.gathered.submit(item, at_leisure=at_leisure)) for item in items]
+        self._jobs += [self.gathered.submit(item, at_leisure=at_leisure) for item in items]
         await settled()
 
     async def end(self, *rounds: int) -> None:
