@@ -1,10 +1,10 @@
 """The rows of many events in one statement of PostgreSQL: what the ORM writes in eight, for a tenth of its time.
 
 Each table's rows come as one JSON array of objects whose names are the columns. What is there already is left as it is
-and reported: only the ORM's way (`rows_by_orm`) knows what an earlier run means. Rows are written as they come, which is
-in the order of their unique keys, table after table, so that two processes never wait for each other in a circle; of two
-rows with the same key the earlier one is written. They are sorted here: to have PostgreSQL do it, even with one row,
-takes a sixth of a whole statement.
+and reported: only the ORM's way (`rows_by_orm`) knows what an earlier run means. Rows are written as they come, and
+come in the order of their unique keys, table after table, so that two processes never wait for each other in a circle;
+of two rows with the same key the earlier one is written. Sorting them there would take a sixth of the statement's time,
+even for one.
 docs/adr/0015-the-workers-rows-in-one-statement.md has the reasons.
 """
 

@@ -228,6 +228,8 @@ class Exchanges:
             self._news += 1
             self._resting.clear()
             self.begin()
+        if claimed:
+            await _let_begin()
         return found
 
     def close(self) -> None:
@@ -257,3 +259,9 @@ class Exchanges:
                 while self._waits:
                     self._changed.clear()
                     await self._changed.wait()
+
+
+async def _let_begin() -> None:
+    """What has come goes before the next wait: in its first turn a job decides, in the second its row is on its way."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)

@@ -101,15 +101,15 @@ _CLAIM = """
 -- Pops up to `slots` jobs, the lanes' reserved ones first and then in lane order, and marks and registers each as
 -- started. An answer of fewer than `slots` means that nothing more waits in the lanes that are open.
 local function claim(slots, number, prefix, closed)
-  local by_lane, free = {}, slots
+  local by_lane, free, over = {}, slots, {}
   local function take(i, n)
     local lane = lanes[i]
     if closed[lane] then return end
     local found = by_lane[i] or {}
     by_lane[i] = found
-    while n > 0 do
-      local ids = redis.call('LPOP', 'rq:queue:' .. lane, n)
-      if not ids then return end
+    while n > 0 and not over[i] do
+      local ids = redis.call('LPOP', 'rq:queue:' .. lane, n) or {}
+      over[i] = #ids < n
       local started = {}
       for _, id in ipairs(ids) do
         local key = 'rq:job:' .. id

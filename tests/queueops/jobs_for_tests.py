@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import OperationalError
 
-from queueops import context
+from queueops import connections, context
 from queueops.errors import Cause, Reject, RetryLater, TryAgain
 from queueops.jobs import Failure, task
 
@@ -169,3 +169,9 @@ async def no_failure_either(payload: dict[str, Any], receipt: dict[str, Any], fa
 async def fail_and_hang(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
     ran.append(payload["name"])
     raise TryAgain("and nobody can write it down")
+
+
+async def count_waits(payload: dict[str, Any], receipt: dict[str, Any]) -> None:
+    """Note how many connections wait in Redis in the job's second turn of the loop."""
+    await asyncio.sleep(0)
+    ran.append(connections.client().info("clients")["blocked_clients"])

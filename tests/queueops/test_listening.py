@@ -85,6 +85,15 @@ def test_a_job_that_comes_alone_needs_no_exchange(put, scenario, lane):
     assert jobs.ran == [("alone", lane)]
 
 
+def test_what_has_come_goes_before_the_next_wait(put, scenario):
+    async def act(worker: Worker) -> None:
+        put("count_waits", "alone")
+        await until(lambda: worker.slots.ended)
+
+    scenario(act)
+    assert jobs.ran == [WAITS - 1]
+
+
 def test_more_than_a_wait_may_bring_come_too(put, scenario):
     names = [f"job-{n}" for n in range(20)]
 
