@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +39,7 @@ from automations.models import Delivery
 from automations.models import Event as EventRow
 from automations.reasons import NOTHING, Reason, Why
 from automations.replies import Call, Refused
+from automations.runs import LastInbound, Run, Sending
 from automations.turns import Limit, TooLate
 from queueops import awaited, context, database, metrics, objectives
 from queueops.errors import Reject, RetryLater, TryAgain
@@ -52,9 +52,6 @@ Status = Delivery.Status
 # Steps in these states are over; later steps go on after the first two, and are skipped after the others.
 GOES_ON = {Status.SENT, Status.UNCONFIRMED}
 
-AWAIT_AGAIN = 60.0  # seconds, while Redis is away
-
-
 CUT_OFF = {
     "title": "The process stopped during the call: it may have been sent",
     "verdict": Verdict.PROBABLY_SENT.value,
@@ -66,75 +63,12 @@ NO_RULE_ANY_MORE = Why(Reason.RULE_REMOVED, "Its automation was removed before a
 NO_PUBLIC_REPLY = Why(Reason.NOT_OFFERED, "Instagram takes no public replies to comments on a live video.")
 
 
-LastInbound = asyncio.Future[datetime | None]
-
-
 @dataclass(frozen=True, slots=True)
 class First:
     """The first step, and of which limit it has a turn."""
 
     delivery: deliveries.NewDelivery
     limit: Limit | None
-
-
-@dataclass(slots=True)
-class Run:
-    """One run of one event: what every step needs, and the last step's result until the next move writes it.
-
-    last_inbound: when the person last wrote to the account, once that is written down. turn: of which limit a turn was
-    taken that no step has used yet. is_unawaited: whether the echo of a step that was left unconfirmed could not be
-    awaited.
-    """
-
-    event: Event
-    account: AccountInfo
-    automation: str
-    happened_at: datetime
-    started: entries.Started
-    last_inbound: LastInbound
-    turn: Limit | None = None
-    unwritten: deliveries.Result | None = None
-    is_unawaited: bool = False
-
-    async def move(self, delivery: deliveries.NewDelivery | None = None, outcome: str = "", reason: str = "") -> bool:
-        """Write the result at hand together with what comes next; whether the delivery may be sent."""
-        result, self.unwritten = self.unwritten, None
-        return await database.writer(records.advance).submit(
-            entries.Advance(
-                event_id=self.started.id,
-                event_key=self.event.key,
-                automation=self.automation,
-                is_new=self.started.is_new,
-                result=result,
-                delivery=delivery,
-                outcome=outcome,
-                reason=reason,
-            ),
-            at_leisure=delivery is None,  # no call waits for it
-        )
-
-    async def leave(self) -> None:
-        """The run ends and the event does not: what its last step has sent is written down all the same."""
-        if self.unwritten is not None:
-            await self.move()
-        await asyncio.wait([self.last_inbound])
-
-    def has_turn(self, limit: Limit) -> bool:
-        """Whether there is one at hand; it is used up by asking."""
-        found = self.turn is limit
-        self.turn = None if found else self.turn
-        return found
-
-    async def end(self, statuses: Iterable[str], why: Why) -> None:
-        """Close the event with what became of its steps. Raises RetryLater when an echo is still to be awaited."""
-        outcome = settling.outcome_of(statuses)
-        if self.is_unawaited:
-            raise RetryLater("Whether it was sent is unknown, and Redis is away: its echo is not awaited.", AWAIT_AGAIN)
-        await self.last_inbound
-        await self.move(outcome=outcome, reason=why.words)
-        if outcome == Outcome.UNCONFIRMED:  # an echo may have settled a step since it was left so
-            outcome = await database.run(settling.recount, self.started.id)
-        measured.ended(outcome, why.reason)
 
 
 async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
@@ -169,20 +103,19 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
         return Done.DUPLICATE if started.is_redelivery else Done.COMPLETED
     # What an earlier run began is continued with the rule it began with, so that no second rule answers as well.
     rule = rules.get(started.automation) if started.automation else decision.rule
-    if account is None or not (steps or started.deliveries):
+    if not (steps or started.deliveries):
         await last_inbound
         measured.ended(outcome, why.reason)
         return Done.COMPLETED
+    if account is None or rule is None:
+        async with Run(event, started.automation, happened_at, started, last_inbound) as run:
+            await _leave_off(run)
+        return Done.COMPLETED
     if rule is not decision.rule:
-        steps = _calls(event, account, rule) if rule else []
-    run = Run(event, account, rule.id if rule else started.automation, happened_at, started, last_inbound)
-    try:
-        await (_send(run, steps, first) if rule else _leave_off(run))
-    except Exception:
-        await run.leave()
-        raise
-    if rule:
-        objectives.answered(received_at)
+        steps = _calls(event, account, rule)
+    async with Sending(event, rule.id, happened_at, started, last_inbound, account=account) as sending:
+        await _send(sending, steps, first)
+    objectives.answered(received_at)
     return Done.COMPLETED
 
 
@@ -256,7 +189,7 @@ def _delivery(call: Call) -> deliveries.NewDelivery:
     )
 
 
-async def _send(run: Run, steps: list[Call | Refused], first: First | None) -> None:
+async def _send(run: Sending, steps: list[Call | Refused], first: First | None) -> None:
     begun = first.delivery.step if first and run.started.may_send else 0
     run.turn = first.limit if first and not begun else None
     statuses = await _left_by_earlier_run(run)
@@ -288,7 +221,7 @@ async def _leave_off(run: Run) -> None:
     await run.end(statuses.values(), NO_RULE_ANY_MORE)
 
 
-async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_begun: bool) -> tuple[str, Why]:
+async def _one_step(run: Sending, step: Call | Refused, earlier: str | None, *, is_begun: bool) -> tuple[str, Why]:
     """The step's new status and, unless it was sent, why."""
     if earlier == Status.SENDING:
         return await _leave_unconfirmed(run, step.step, Reason.CUT_OFF, CUT_OFF)
@@ -307,7 +240,7 @@ async def _one_step(run: Run, step: Call | Refused, earlier: str | None, *, is_b
     return await _call(run, step)
 
 
-async def _why_never(run: Run, step: Call) -> Why | None:
+async def _why_never(run: Sending, step: Call) -> Why | None:
     """Why the step cannot go any more; None when it goes now and has its turn. Raises RetryLater when it must wait."""
     now = datetime.now(UTC)
     closes = windows.closes_at(step.kind, run.event.kind, run.happened_at, await run.last_inbound)
@@ -338,7 +271,7 @@ async def _skip(run: Run, step: Call | Refused, body: dict[str, Any], why: Why) 
     return Status.SKIPPED, why
 
 
-async def _call(run: Run, call: Call) -> tuple[str, Why]:
+async def _call(run: Sending, call: Call) -> tuple[str, Why]:
     try:
         answer = await graph.client().send(call.path, call.body, run.account.token)
     except graph.GraphError as error:
@@ -351,7 +284,7 @@ async def _call(run: Run, call: Call) -> tuple[str, Why]:
     return Status.SENT, NOTHING
 
 
-async def _refused(run: Run, call: Call, error: graph.GraphError) -> tuple[str, Why]:
+async def _refused(run: Sending, call: Call, error: graph.GraphError) -> tuple[str, Why]:
     """Record what Meta said, and turn it into what happens next."""
     if error.verdict is Verdict.PROBABLY_SENT:
         return await _leave_unconfirmed(run, call.step, Reason.NO_ANSWER, error.as_json())

@@ -390,12 +390,20 @@ def test_a_later_attempt_goes_on_with_the_rule_that_was_begun(play, rows, demo_d
     assert Event.objects.get().outcome == "sent"
 
 
-def test_an_event_whose_rule_was_removed_halfway_comes_to_its_end(play, rows):
+@pytest.mark.parametrize(
+    "removed",
+    [
+        Automation.objects.filter(account__instagram_id=SHOP, name="Comment link"),
+        Account.objects.filter(instagram_id=SHOP),
+    ],
+    ids=["rule", "account"],
+)
+def test_an_event_whose_rule_was_removed_halfway_comes_to_its_end(play, rows, removed):
     async def scenario(graph, answer):
         graph.script("transient1", times=1, kind="public_reply")
         with pytest.raises(TryAgain):
             await answer(comment(), receipt="r")
-        await rows(lambda: Automation.objects.get(account__instagram_id=SHOP, name="Comment link").delete())
+        await rows(removed.delete)
         assert await answer(comment(), receipt="r") is Done.COMPLETED
 
     graph = play(scenario)
