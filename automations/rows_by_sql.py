@@ -26,7 +26,7 @@ DELIVERY = (
     "id, event_id, automation_id, automation_key, step, kind, recipient, body, status, message_id, error, once_key, "
     "created_at, finished_at"
 )
-DELIVERIES = """json_to_recordset(%s::json) AS d(
+DELIVERIES = """d(
     id uuid, event_id uuid, automation_id uuid, automation_key text, step int, kind text, recipient text, body jsonb,
     status text, message_id text, error jsonb, once_key text, created_at timestamptz, finished_at timestamptz)"""
 
@@ -34,7 +34,7 @@ DELIVERIES = """json_to_recordset(%s::json) AS d(
 NOTE = """
 WITH person AS MATERIALIZED (
     SELECT p.*, c.username AS old_username, v.contact_id AS talks, v.last_inbound_at AS old_inbound_at
-    FROM json_to_recordset(%s::json) AS p(
+    FROM json_to_recordset($1::json) AS p(
         id uuid, account_id uuid, instagram_scoped_id text, username text, first_seen_at timestamptz,
         last_inbound_at timestamptz)
     LEFT JOIN automations_contact c ON c.id = p.id
@@ -60,14 +60,14 @@ WITH event AS (
     INSERT INTO automations_event (
         id, key, receipt, kind, lane, account, person, source_id, text, payload, outcome, reason, automation_id, rules,
         attempts, happened_at, received_at, started_at, finished_at)
-    SELECT e.* FROM json_to_recordset(%s::json) AS e(
+    SELECT e.* FROM json_to_recordset($1::json) AS e(
         id uuid, key text, receipt text, kind text, lane text, account text, person text, source_id text, text text,
         payload jsonb, outcome text, reason text, automation_id uuid, rules jsonb, attempts jsonb,
         happened_at timestamptz, received_at timestamptz, started_at timestamptz, finished_at timestamptz)
     ON CONFLICT (key) DO NOTHING RETURNING id
 ), delivery AS (
     INSERT INTO automations_delivery ({DELIVERY})
-    SELECT d.* FROM {DELIVERIES} WHERE (d.event_id IN (SELECT id FROM event)) IS TRUE
+    SELECT d.* FROM json_to_recordset($2::json) AS {DELIVERIES} WHERE (d.event_id IN (SELECT id FROM event)) IS TRUE
     ON CONFLICT DO NOTHING RETURNING event_id
 )
 SELECT id, id IN (SELECT event_id FROM delivery) FROM event
@@ -77,17 +77,17 @@ ADVANCE = f"""
 WITH ended AS (
     UPDATE automations_delivery d
     SET status = e.status, message_id = e.message_id, error = e.error, finished_at = e.finished_at
-    FROM json_to_recordset(%s::json) AS e(
+    FROM json_to_recordset($1::json) AS e(
         event_id uuid, automation_key text, step int, status text, message_id text, error jsonb,
         finished_at timestamptz)
     WHERE d.event_id = e.event_id AND d.automation_key = e.automation_key AND d.step = e.step
 ), closed AS (
     UPDATE automations_event v SET outcome = c.outcome, reason = c.reason, finished_at = c.finished_at
-    FROM json_to_recordset(%s::json) AS c(id uuid, outcome text, reason text, finished_at timestamptz)
+    FROM json_to_recordset($2::json) AS c(id uuid, outcome text, reason text, finished_at timestamptz)
     WHERE v.id = c.id
 ), begun AS (
     INSERT INTO automations_delivery ({DELIVERY})
-    SELECT d.* FROM {DELIVERIES}
+    SELECT d.* FROM json_to_recordset($3::json) AS {DELIVERIES}
     ON CONFLICT DO NOTHING RETURNING id
 )
 SELECT id FROM begun
@@ -118,5 +118,5 @@ def _once_key(row: Row) -> str:
     return row["once_key"] or ""
 
 
-def _json(rows: Sequence[Row]) -> str:
-    return orjson.dumps(rows).decode()
+def _json(rows: Sequence[Row]) -> bytes:
+    return orjson.dumps(rows)

@@ -446,6 +446,6 @@ def test_new_events_cost_no_query_of_the_orm_and_no_table_is_read_whole(shop, ru
         Short.advance([move(item, one, result=SENT, outcome="sent") for item, one in zip(items, found, strict=True)])
 
     for statement in (rows_by_sql.START, rows_by_sql.NOTE, rows_by_sql.ADVANCE):
-        plan = [line for (line,) in run(prepared.execute(f"EXPLAIN {statement}", ["[]"] * statement.count("%s")))]
+        plan = [line for (line,) in run(prepared.execute(f"EXPLAIN {statement}", [b"[]"] * statement.count("::json)")))]
         assert not [line for line in plan if "Seq Scan" in line]
     assert EventRow.objects.filter(outcome="sent").count() == 20
