@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 # So many items are worth a round beside another: fewer wait, and share the next.
 ENOUGH = 24
 # So long fewer than that wait for company when nothing that follows waits for them.
-LEISURE_SECONDS = 0.03
+LEISURE_SECONDS = 0.01
 
 
 class Gathered(Generic[Item, Result]):
