@@ -108,13 +108,14 @@ async def process(event: Event, receipt: dict[str, Any], lane: str) -> Done:
         measured.ended(outcome, why.reason)
         return Done.COMPLETED
     if account is None or rule is None:
-        async with Run(event, started.automation, happened_at, started, last_inbound) as run:
-            await _leave_off(run)
+        async with Run(event, started.automation, started, last_inbound) as left:
+            await _leave_off(left)
         return Done.COMPLETED
     if rule is not decision.rule:
         steps = _calls(event, account, rule)
-    async with Sending(event, rule.id, happened_at, started, last_inbound, account=account) as sending:
-        await _send(sending, steps, first)
+    run = Sending(event, rule.id, started, last_inbound, account=account, happened_at=happened_at)
+    async with run:
+        await _send(run, steps, first)
     objectives.answered(received_at)
     return Done.COMPLETED
 

@@ -32,7 +32,6 @@ class Run:
 
     event: Event
     automation: str
-    happened_at: datetime
     started: entries.Started
     last_inbound: LastInbound
     unwritten: deliveries.Result | None = None
@@ -82,6 +81,7 @@ class Sending(Run):
     """One that may send. turn: of which limit a turn was taken that no step has used yet."""
 
     account: AccountInfo
+    happened_at: datetime
     turn: Limit | None = None
 
     def has_turn(self, limit: Limit) -> bool:
